@@ -1,0 +1,5 @@
+"""`python -m agent` is `careline`."""
+
+from agent.cli import main
+
+main()

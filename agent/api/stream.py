@@ -1,0 +1,164 @@
+"""
+A running turn as server-sent events.
+
+Event names and payloads are those of docs/api.md. The turn belongs to the pipeline: when the reader goes away
+it runs on.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import orjson
+
+from agent.api.eventlog import EventLog
+from agent.api.problems import problem_of
+from agent.turn.inputs import Delta, Drain, Finished, Reset, Status, Submission, TurnEvent, Turns
+from core.errors import CarelineError, DependencyUnavailable
+from core.messages import TurnResult
+
+HEARTBEAT_SECONDS = 15.0
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_HEARTBEAT = b": still here\n\n"
+
+
+class SseTurn:
+    """One reader of one turn."""
+
+    def __init__(
+        self,
+        turns: Turns,
+        submission: Submission,
+        *,
+        tenant: str,
+        request_id: str,
+        log: EventLog,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self._turns = turns
+        self._submission = submission
+        self._tenant = tenant
+        self._request_id = request_id
+        self._log = log
+        self._heartbeat_seconds = heartbeat_seconds
+        self._waiting: list[tuple[int, TurnEvent]] = []
+        self._news = asyncio.Event()
+        self._shown: list[str] = []
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        taken = self._submission
+        accepted = {
+            "conversation_id": taken.conversation_id,
+            "turn_id": taken.turn_id,
+            "message_id": taken.message_id,
+            "durability": taken.durability,
+        }
+        yield self._event("accepted", 0, orjson.dumps(accepted))
+        if taken.result is not None:
+            yield self._finish(1, Finished(taken.result))
+            return
+        follower = asyncio.create_task(self._follow())
+        try:
+            has_ended = False
+            while not has_ended:
+                try:
+                    async with asyncio.timeout(self._heartbeat_seconds):
+                        await self._news.wait()
+                except TimeoutError:
+                    yield _HEARTBEAT
+                    continue
+                self._news.clear()
+                ready, self._waiting = self._waiting, []
+                chunk, has_ended = self._render(ready)
+                yield chunk
+        finally:
+            follower.cancel()
+
+    async def _follow(self) -> None:
+        """Collect what happens while the reader is slow: what is ready together is sent together."""
+        n = 0
+        last: TurnEvent | None = None
+        try:
+            async for n, last in self._turns.events(self._tenant, self._submission.turn_id):
+                self._tell(n, last)
+        except Exception as exc:
+            # The reader must get an end, whatever became of the events; the turn itself runs on.
+            self._log.warning("stream.broken", turn_id=self._submission.turn_id, error=type(exc).__name__)
+            self._tell(n + 1, Finished(None, exc))
+        else:
+            if not isinstance(last, Finished | Drain):
+                self._tell(n + 1, Finished(None))
+
+    def _tell(self, n: int, event: TurnEvent) -> None:
+        self._waiting.append((n, event))
+        self._news.set()
+
+    def _render(self, ready: list[tuple[int, TurnEvent]]) -> tuple[bytes, bool]:
+        pieces: list[bytes] = []
+        texts: list[str] = []
+        texts_n = 0
+        for n, event in ready:
+            if isinstance(event, Delta):
+                texts.append(event.text)
+                texts_n = n
+                continue
+            if texts:
+                pieces.append(self._delta(texts_n, "".join(texts)))
+                texts = []
+            if isinstance(event, Finished):
+                pieces.append(self._finish(n, event))
+                return b"".join(pieces), True
+            if isinstance(event, Drain):
+                pieces.append(self._event("drain", n, msgspec.json.encode(event)))
+                return b"".join(pieces), True
+            if isinstance(event, Reset):
+                self._shown.clear()
+            name = "reset" if isinstance(event, Reset) else "status"
+            pieces.append(self._event(name, n, _encoded(event)))
+        if texts:
+            pieces.append(self._delta(texts_n, "".join(texts)))
+        return b"".join(pieces), False
+
+    def _finish(self, n: int, end: Finished) -> bytes:
+        if end.result is None:
+            last = self._event("error", n, self._error(end.error))
+        else:
+            last = self._catch_up(n, end.result) + self._event("message", n, msgspec.json.encode(end.result))
+        return last + self._event("done", n + 1, b"{}")
+
+    def _catch_up(self, n: int, result: TurnResult) -> bytes:
+        """
+        The promise that the deltas are the reply holds for a turn that was not watched from its beginning,
+        too.
+        """
+        text = result.reply.text if result.reply is not None else ""
+        shown = "".join(self._shown)
+        if shown == text:
+            return b""
+        # With the id of what came before: who breaks off here and resumes gets the message.
+        n = max(0, n - 1)
+        before = self._event("reset", n, b"{}") if shown else b""
+        self._shown.clear()
+        return before + self._delta(n, text)
+
+    def _delta(self, n: int, text: str) -> bytes:
+        self._shown.append(text)
+        return self._event("delta", n, orjson.dumps({"text": text}))
+
+    def _error(self, cause: Exception | None) -> bytes:
+        exc = cause if isinstance(cause, CarelineError) else DependencyUnavailable("turn")
+        return orjson.dumps(problem_of(exc).document(request_id=self._request_id, stored=True))
+
+    def _event(self, name: str, n: int, payload: bytes) -> bytes:
+        return b"id: %s:%d\nevent: %s\ndata: %s\n\n" % (
+            self._submission.turn_id.encode(),
+            n,
+            name.encode(),
+            payload,
+        )
+
+
+def _encoded(event: Status | Reset) -> bytes:
+    if isinstance(event, Status) and event.tool is None:
+        return orjson.dumps({"phase": event.phase})
+    return msgspec.json.encode(event)

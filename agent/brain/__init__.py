@@ -1,0 +1,1 @@
+"""Deciding what to say and which tool to use."""

@@ -1,0 +1,401 @@
+"""
+Take a message in, have exactly one turn answer it, hand the answer to whoever waits.
+
+The state protocol lives below (`state.recovery`), deciding and wording above (`agent.brain`); this module only puts the steps of
+docs/architecture.md in order, and sees to it that every accepted message gets a reply.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Protocol
+
+from agent.brain.base import Brain, BrainReply, TurnInput
+from agent.turn.effects import ToolRunner, TurnTools
+from agent.turn.inputs import ChatRequest, Delta, Drain, Finished, Submission, TurnEvent
+from agent.turn.sentences import sentence
+from agent.turn.steps import is_with_a_person, search_context, turn_commit, turn_input
+from agent.turn.stream import TurnStream
+from core.clock import Clock
+from core.errors import (
+    CarelineError,
+    DependencyTimeout,
+    DependencyUnavailable,
+    ErrorContext,
+    ErrorType,
+    LeaseLost,
+)
+from core.ids import derived_id, new_id
+from core.messages import DegradedPart, Durability, Message, Timings, TurnResult, TurnStatus
+from core.resilience.deadline import Deadline
+from core.telemetry.logging import StructuredErrorLogger, bound_ids, get_logger
+from state.store import (
+    ConversationRecord,
+    ConversationStore,
+    IncomingMessage,
+    Lease,
+    Snapshot,
+    TurnCommit,
+    TurnRecord,
+)
+
+_POLL_SECONDS = (0.05, 0.1, 0.2, 0.4)
+"""How often a turn that runs on another replica is asked for, growing to the last value."""
+_DRAIN_RETRY_MS = 500
+_COMMIT_PAUSES = (0.1, 0.3, 0.9)
+"""Between the tries of a commit: giving up would cost the customer the answer, and the wait until the lease runs out."""
+_TOOLS_RESERVE_SECONDS = 0.5
+"""Tools end this much before their turn: one that is cancelled with it cannot say whether it acted."""
+
+log = get_logger(__name__)
+
+
+class Degradation(Protocol):
+    def is_down(self, dependency: str) -> bool: ...
+
+    def parts(
+        self, pairs: Sequence[tuple[str, str]], locale: str, *, copy_date: date | None = None
+    ) -> tuple[DegradedPart, ...]: ...
+
+
+class TurnMetrics(Protocol):
+    def turn_finished(self, result: TurnResult, *, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnPolicy:
+    deadline_seconds: float
+    lease_seconds: float
+    history_messages: int
+    handoff_timeout: timedelta
+
+
+class TurnPipeline:
+    """Implements `agent.turn.inputs.Turns`. `drain()` before closing what it was given."""
+
+    def __init__(
+        self,
+        *,
+        store: ConversationStore,
+        brain: Brain,
+        tools: ToolRunner,
+        degradation: Degradation,
+        metrics: TurnMetrics,
+        policy: TurnPolicy,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._brain = brain
+        self._tools = tools
+        self._degradation = degradation
+        self._metrics = metrics
+        self._policy = policy
+        self._clock = clock
+        self._errors = StructuredErrorLogger(log)
+        self._streams: dict[str, TurnStream] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._is_leaving = False
+
+    # -- taking messages in ------------------------------------------------------------------------------------------
+
+    async def submit(self, request: ChatRequest) -> Submission:
+        client_message_id = request.client_message_id or new_id("cm")
+        caller = request.caller
+        began = self._clock.monotonic()
+        intake = await self._store.intake(
+            IncomingMessage(
+                tenant=caller.tenant,
+                principal=caller.principal,
+                customer_id=await self._customer_of(request, client_message_id),
+                conversation_id=request.conversation_id,
+                client_message_id=client_message_id,
+                text=request.message,
+                locale=request.locale or caller.locale,
+                channel=request.channel,
+                at=self._clock.now(),
+                metadata=request.metadata,
+                handed_over_reply=sentence("handed_over", request.locale or caller.locale),
+            )
+        )
+        if intake.lease is not None:
+            self.resume(intake.lease, save_seconds=self._clock.monotonic() - began)
+        return Submission(
+            conversation_id=intake.conversation_id,
+            turn_id=intake.turn_id,
+            message_id=intake.message_id,
+            durability=intake.durability,
+            result=intake.result,
+        )
+
+    async def _customer_of(self, request: ChatRequest, client_message_id: str) -> str:
+        """The caller's customer; where the caller acts for nobody in particular, the conversation's own, or a new one."""
+        caller = request.caller
+        if caller.customer_id is not None:
+            return caller.customer_id
+        if request.conversation_id is not None:
+            conversation = await self._store.conversation(caller.tenant, request.conversation_id)
+            if conversation is not None:
+                return conversation.customer_id
+        return derived_id("cust", caller.tenant, caller.principal, client_message_id)
+
+    # -- handing answers out -----------------------------------------------------------------------------------------
+
+    async def wait(self, tenant: str, turn_id: str, *, seconds: float) -> TurnResult | None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                stream = self._streams.get(turn_id)
+                if stream is not None:
+                    end = await stream.end()
+                    if isinstance(end, Drain):
+                        return None
+                    if end.error is not None:
+                        raise end.error
+                    if end.result is not None:
+                        return end.result
+                return await self._stored_result(tenant, turn_id)
+        return None
+
+    async def events(self, tenant: str, turn_id: str) -> AsyncIterator[tuple[int, TurnEvent]]:
+        stream = self._streams.get(turn_id)
+        if stream is None:
+            result = await self._stored_result(tenant, turn_id)
+            if result is not None and result.reply is not None:
+                yield 1, Delta(text=result.reply.text)
+            yield 2, _end_of(result)
+            return
+        async for n, event in stream.listen():
+            if isinstance(event, Finished) and event.result is None and event.error is None:
+                yield n, _end_of(await self._stored_result(tenant, turn_id))
+            else:
+                yield n, event
+
+    async def _stored_result(self, tenant: str, turn_id: str) -> TurnResult | None:
+        """Ask until whoever runs the turn has committed it; None when this replica goes away. The caller bounds the time."""
+        asked = 0
+        while True:
+            record = await self._store.turn(tenant, turn_id)
+            if record is not None and record.result is not None:
+                return record.result
+            if self._is_leaving:
+                return None
+            await self._clock.sleep(_POLL_SECONDS[min(asked, len(_POLL_SECONDS) - 1)])
+            asked += 1
+
+    async def turn(self, tenant: str, turn_id: str) -> TurnRecord | None:
+        return await self._store.turn(tenant, turn_id)
+
+    async def conversation(self, tenant: str, conversation_id: str) -> ConversationRecord | None:
+        return await self._store.conversation(tenant, conversation_id)
+
+    async def messages(
+        self, tenant: str, conversation_id: str, *, after: int, limit: int
+    ) -> Sequence[Message]:
+        return await self._store.messages(tenant, conversation_id, after=after, limit=limit)
+
+    async def claim_conversation(
+        self, tenant: str, conversation_id: str, *, visitor: str, customer: str
+    ) -> None:
+        await self._store.claim_conversation(tenant, conversation_id, visitor=visitor, customer=customer)
+
+    # -- running turns -----------------------------------------------------------------------------------------------
+
+    def resume(self, lease: Lease, *, save_seconds: float = 0.0) -> None:
+        """
+        Run the lease's turn, and those that follow it, in the background; after `drain`, leave it to another replica.
+
+        `save_seconds` is what storing the message took that began the turn; a turn that is taken up later has none.
+        """
+        if self._is_leaving:
+            self._start(self._store.release(lease))
+            return
+        self._streams[lease.turn_id] = TurnStream()
+        self._start(self._run(lease, save_seconds))
+
+    async def drain(self, seconds: float) -> None:
+        """Let running turns finish for `seconds`, then tell who still waits to come back, and leave them to other replicas."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        self._is_leaving = True
+        for stream in self._streams.values():
+            stream.finish(Drain(retry_ms=_DRAIN_RETRY_MS))
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run(self, lease: Lease, save_seconds: float) -> None:
+        following: Lease | None = lease
+        while following is not None:
+            lease = following
+            stream = self._streams.setdefault(lease.turn_id, TurnStream())
+            try:
+                following, result = await self._turn(lease, stream, save_seconds)
+                save_seconds = 0.0
+                stream.finish(Finished(result=result))
+            except asyncio.CancelledError:
+                await self._store.release(lease)
+                raise
+            except LeaseLost:
+                log.warning("turn.fenced", turn_id=lease.turn_id, token=lease.token)
+                stream.finish(Finished(result=None))
+                following = None
+            except Exception as exc:  # those who wait must hear of it; the sweeper runs the turn again
+                self._report(exc, lease.conversation_id)
+                stream.finish(Finished(result=None, error=exc))
+                following = None
+            finally:
+                self._streams.pop(lease.turn_id, None)
+
+    async def _turn(
+        self, lease: Lease, stream: TurnStream, save_seconds: float
+    ) -> tuple[Lease | None, TurnResult]:
+        with bound_ids(conversation_id=lease.conversation_id, turn_id=lease.turn_id):
+            started = self._clock.monotonic()
+            deadline = Deadline(self._clock, self._policy.deadline_seconds)
+            await stream.status("thinking")
+            snapshot = await self._store.load(lease, history_messages=self._policy.history_messages)
+            loaded = self._clock.monotonic()
+            turn = turn_input(snapshot, lease, now=self._clock.now(), deadline=deadline)
+            tools = self._tools_for(turn, snapshot, lease, stream)
+
+            if is_with_a_person(snapshot.conversation, turn.now):
+                brain = await self._wait_for_person(turn, stream)
+            else:
+                brain = await self._keeping_lease(lease, self._think(turn, tools, stream))
+
+            thought = self._clock.monotonic()
+            timings = Timings(
+                total=_ms(thought - started + save_seconds),
+                load=_ms(loaded - started),
+                brain=_ms(thought - loaded - tools.seconds),
+                tools=_ms(tools.seconds),
+                save=_ms(save_seconds),
+            )
+            commit = turn_commit(
+                turn,
+                lease,
+                brain,
+                tools,
+                degraded=self._degraded(turn, lease, brain, tools),
+                timings=timings,
+                handoff_timeout=self._policy.handoff_timeout,
+            )
+            following = await self._committed(commit)
+            self._metrics.turn_finished(commit.result, seconds=self._clock.monotonic() - started)
+            log.info(
+                "turn.answered",
+                status=commit.result.status,
+                brain=brain.brain,
+                durability=lease.durability,
+                tools=[action.tool for action in tools.actions],
+                degraded=[f"{part.feature}:{part.dependency}" for part in commit.result.degraded],
+                total_ms=timings.total,
+            )
+            return following, commit.result
+
+    async def _committed(self, commit: TurnCommit) -> Lease | None:
+        """Tried again where nobody could be asked: a commit that is written already says what it came to."""
+        for pause in _COMMIT_PAUSES:
+            try:
+                return await self._store.commit(commit)
+            except (DependencyUnavailable, DependencyTimeout) as exc:
+                log.warning("turn.commit_repeated", dependency=exc.dependency, reason=exc.reason)
+            await self._clock.sleep(pause)
+        return await self._store.commit(commit)
+
+    def _tools_for(self, turn: TurnInput, snapshot: Snapshot, lease: Lease, stream: TurnStream) -> TurnTools:
+        async def reload_state() -> None:
+            """Somebody else changed what a tool works on: make sure that this turn still owns the conversation."""
+            await self._store.load(lease, history_messages=self._policy.history_messages)
+
+        return TurnTools(
+            self._tools,
+            caller=turn.caller,
+            conversation_id=lease.conversation_id,
+            turn_id=lease.turn_id,
+            locale=turn.locale,
+            context=search_context(snapshot),
+            deadline=self._tools_deadline(turn),
+            reload_state=reload_state,
+            out=stream,
+            clock=self._clock,
+        )
+
+    def _tools_deadline(self, turn: TurnInput) -> Deadline:
+        left = turn.deadline.remaining()
+        return Deadline(self._clock, left - min(_TOOLS_RESERVE_SECONDS, left / 2))
+
+    async def _think(self, turn: TurnInput, tools: TurnTools, stream: TurnStream) -> BrainReply:
+        """The brain's reply; when it fails or outlives the deadline, what was shown so far and an honest sentence."""
+        try:
+            async with asyncio.timeout(turn.deadline.remaining()):
+                return await self._brain.respond(turn, tools, stream)
+        except TimeoutError:
+            log.warning("turn.deadline_passed")
+            closing = sentence("out_of_time", turn.locale)
+        except LeaseLost:
+            raise
+        except Exception as exc:  # an accepted message gets a reply, whatever a brain does
+            self._report(exc, turn.conversation_id, customer_id=turn.caller.customer_id)
+            await stream.reset()
+            closing = sentence("went_wrong", turn.locale)
+        receipts = "".join(f"\n\n{action.summary}" for action in tools.actions if action.receipt)
+        await stream.text(("\n\n" if stream.shown else "") + closing + receipts)
+        return BrainReply(text=stream.shown, state=turn.state, brain=self._brain.name)
+
+    async def _wait_for_person(self, turn: TurnInput, stream: TurnStream) -> BrainReply:
+        """Messages that waited while the turn before them handed the conversation over."""
+        await stream.text(sentence("handed_over", turn.locale))
+        return BrainReply(
+            text=stream.shown, state=turn.state, status=TurnStatus.HANDED_OVER, brain=self._brain.name
+        )
+
+    async def _keeping_lease(self, lease: Lease, work: Awaitable[BrainReply]) -> BrainReply:
+        """Renew the lease while `work` runs; a lost lease cancels it and raises LeaseLost."""
+        worker = asyncio.ensure_future(work)
+        try:
+            while True:
+                done, _ = await asyncio.wait({worker}, timeout=self._policy.lease_seconds / 3)
+                if done:
+                    return worker.result()
+                await self._store.renew(lease)
+        finally:
+            if not worker.done():
+                worker.cancel()
+                with suppress(asyncio.CancelledError):
+                    await worker
+
+    def _degraded(
+        self, turn: TurnInput, lease: Lease, brain: BrainReply, tools: TurnTools
+    ) -> tuple[DegradedPart, ...]:
+        pairs = [*brain.degraded, *tools.degraded]
+        searched_as_of = tools.searched_as_of
+        if lease.durability is Durability.REDIS:
+            pairs.append(("conversation", "sql"))
+            if searched_as_of is not None:
+                pairs.append(("knowledge_search", "sql"))
+        return self._degradation.parts(pairs, turn.locale, copy_date=searched_as_of)
+
+    def _report(self, exc: Exception, conversation_id: str, *, customer_id: str | None = None) -> None:
+        context = ErrorContext(
+            error_type=exc.error_type if isinstance(exc, CarelineError) else ErrorType.INTERNAL_ERROR,
+            message=str(exc),
+            timestamp=self._clock.now(),
+            customer_id=customer_id,
+            conversation_id=conversation_id,
+        )
+        self._errors.log_conversation_error(context, exc=exc)
+
+
+def _end_of(result: TurnResult | None) -> Finished | Drain:
+    return Finished(result=result) if result is not None else Drain(retry_ms=_DRAIN_RETRY_MS)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)

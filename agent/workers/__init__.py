@@ -1,0 +1,1 @@
+"""The loops that finish what a turn left for later."""

@@ -1,0 +1,1 @@
+"""Figures that the docs quote, each made by a command: `python -m bench.NAME`."""

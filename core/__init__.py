@@ -1,0 +1,1 @@
+"""What every layer speaks: errors, ids, time, messages, settings, telemetry, resilience. Uses nothing of ours."""

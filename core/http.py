@@ -1,0 +1,220 @@
+"""
+The one place where HTTP clients are made, and where HTTP's ways to fail become ours.
+
+Adapters get a client, and hand what it raises to `translate` and what it answers to `raise_for_answer`.
+"""
+
+import math
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from core.errors import (
+    CarelineError,
+    Conflict,
+    DependencyForbidsUs,
+    DependencyRefusedUs,
+    DependencyRejectedInput,
+    DependencyTimeout,
+    DependencyUnavailable,
+    ExternalApiFailed,
+    InternalFailure,
+    NetworkFailed,
+    NotFound,
+    RateLimited,
+    ToolMisconfigured,
+)
+
+_CONNECTOR_LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=20.0)
+_MODEL_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=200, keepalive_expiry=20.0)
+_CONNECT_SECONDS = 2.0
+_LONGEST_RETRY_AFTER = 86_400.0
+
+
+def make_client(
+    dependency: str, *, base_url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None
+) -> httpx.AsyncClient:
+    """
+    For connectors: calls may have effects, so it uses httpx's own transport, whose errors say what was sent.
+
+    Repeats nothing by itself, follows no redirects, and reads neither proxies nor credentials from the
+    environment.
+    """
+    transport = httpx.AsyncHTTPTransport(limits=_CONNECTOR_LIMITS, trust_env=False, retries=0)
+    return _client(dependency, transport, base_url, timeout_seconds, headers)
+
+
+def make_model_client(
+    dependency: str, *, base_url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None
+) -> httpx.AsyncClient:
+    """
+    For language models: hundreds of slow calls at once, none with an effect, so it uses aiohttp's transport.
+
+    `timeout_seconds` is the longest silence, not the longest answer. Needs a running loop from its first
+    request on.
+    """
+    transport = AiohttpTransport(limits=_MODEL_LIMITS, trust_env=False)
+    return _client(dependency, transport, base_url, timeout_seconds, headers)
+
+
+# One line per way to fail is the shortest way to write this table.
+def translate(dependency: str, exc: Exception) -> CarelineError:  # noqa: PLR0911
+    """
+    What a client of this module raised, in our words. Use as `raise translate("tickets", exc) from exc`.
+    """
+    match exc:
+        case CarelineError():
+            return exc
+        case httpx.RequestError() if isinstance(exc.__cause__, aiohttp.ClientError):
+            return _translate_aiohttp(dependency, exc.__cause__)
+        case aiohttp.ClientError():
+            return _translate_aiohttp(dependency, exc)
+        case httpx.ConnectTimeout():
+            return DependencyTimeout(dependency, f"{dependency}: no connection in time", reason="connect")
+        case httpx.PoolTimeout():
+            return DependencyUnavailable(
+                dependency, f"{dependency}: all connections are busy", reason="pool_full"
+            )
+        case httpx.TimeoutException():
+            return DependencyTimeout(dependency, f"{dependency}: no answer in time", may_have_happened=True)
+        case httpx.ConnectError() | httpx.ProxyError():
+            return _not_connected(dependency, exc)
+        case httpx.NetworkError() | httpx.RemoteProtocolError():
+            return NetworkFailed(dependency, f"{dependency}: the connection broke", may_have_happened=True)
+        case httpx.DecodingError() | httpx.TooManyRedirects():
+            return ExternalApiFailed(dependency, f"{dependency}: unreadable answer", may_have_happened=True)
+        case httpx.UnsupportedProtocol() | httpx.InvalidURL():
+            return ToolMisconfigured(f"{dependency}: its address is not an http(s) URL", reason="invalid_url")
+        case httpx.HTTPError() | httpx.StreamError():
+            return InternalFailure(f"{dependency}: {type(exc).__name__}")
+        case _:
+            return InternalFailure(f"{dependency}: unforeseen {type(exc).__name__}")
+
+
+def raise_for_answer(dependency: str, response: httpx.Response, *, now: datetime | None = None) -> None:
+    """
+    Nothing for a 2xx; for any other status the error that it stands for.
+
+    A 4xx proves that the call was not carried out, a 5xx (but for 501 and 503) leaves it open. `now` is what
+    an HTTP date in `Retry-After` is compared with where the answer has no `Date` of its own.
+    """
+    status = response.status_code
+    if 200 <= status < 300:
+        return
+    said = f"{dependency}: answered {status}"
+    wait = _retry_after_of(response, now)
+    match status:
+        case 401:
+            raise DependencyRefusedUs(dependency, said)
+        case 403:
+            raise DependencyForbidsUs(dependency, said)
+        case 404 | 410:
+            raise NotFound(said)
+        case 408:
+            raise DependencyTimeout(dependency, said, retry_after=wait)
+        case 409:
+            raise Conflict(said)
+        case 429:
+            raise RateLimited(said, dependency=dependency, retry_after=wait)
+        case 503:
+            raise DependencyUnavailable(dependency, said, retry_after=wait)
+        case 504:
+            raise DependencyTimeout(dependency, said, retry_after=wait, may_have_happened=True)
+    if 400 <= status < 500:
+        raise DependencyRejectedInput(dependency, said)
+    raise ExternalApiFailed(
+        dependency,
+        said,
+        answered_status=status,
+        retry_after=wait,
+        may_have_happened=status >= 500 and status != 501,
+    )
+
+
+def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
+    """
+    Seconds from `Retry-After`, which holds seconds or an HTTP date; None when it says nothing usable. A day
+    at most.
+    """
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        seconds = (moment - now).total_seconds()
+    if math.isnan(seconds):
+        return None
+    return min(max(0.0, seconds), _LONGEST_RETRY_AFTER)
+
+
+def _client(
+    dependency: str,
+    transport: httpx.AsyncBaseTransport,
+    base_url: str,
+    timeout_seconds: float,
+    headers: Mapping[str, str] | None,
+) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=transport,
+        base_url=base_url,
+        timeout=httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, _CONNECT_SECONDS)),
+        follow_redirects=False,
+        trust_env=False,
+        headers={"User-Agent": f"careline/{version('careline')} ({dependency})", **(headers or {})},
+    )
+
+
+def _translate_aiohttp(dependency: str, exc: aiohttp.ClientError) -> CarelineError:
+    """By aiohttp's own class: httpx-aiohttp calls nearly all of them ConnectTimeout."""
+    match exc:
+        case aiohttp.ClientConnectorError():
+            return _not_connected(dependency, exc)
+        case aiohttp.ConnectionTimeoutError():
+            return DependencyTimeout(dependency, f"{dependency}: no connection in time", reason="connect")
+        case aiohttp.ServerTimeoutError():
+            return DependencyTimeout(dependency, f"{dependency}: no answer in time", may_have_happened=True)
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            return ToolMisconfigured(f"{dependency}: its address is not an http(s) URL", reason="invalid_url")
+        case aiohttp.ClientResponseError():
+            return ExternalApiFailed(dependency, f"{dependency}: unreadable answer", may_have_happened=True)
+        case _:
+            return NetworkFailed(dependency, f"{dependency}: the connection broke", may_have_happened=True)
+
+
+def _not_connected(dependency: str, exc: BaseException) -> CarelineError:
+    """Refused says that nobody is there; a name or certificate that is wrong says that the way is."""
+    link: BaseException | None = exc
+    while link is not None:
+        if isinstance(link, ConnectionRefusedError):
+            return DependencyUnavailable(
+                dependency, f"{dependency}: refused the connection", reason="refused"
+            )
+        if isinstance(link, socket.gaierror):
+            return NetworkFailed(dependency, f"{dependency}: its name cannot be resolved", reason="dns")
+        link = link.__cause__ or link.__context__
+    return NetworkFailed(dependency, f"{dependency}: no connection", reason="connect")
+
+
+def _retry_after_of(response: httpx.Response, now: datetime | None) -> float | None:
+    if "retry-after" not in response.headers:
+        return None
+    try:
+        # The sender's own clock, so that a skew between the two does not matter.
+        now = parsedate_to_datetime(response.headers["date"])
+    except (KeyError, ValueError):
+        now = now or datetime.now(UTC)
+    if now.tzinfo is None:
+        now = now.replace(tzinfo=UTC)
+    return parse_retry_after(response.headers["retry-after"], now=now)

@@ -1,0 +1,47 @@
+"""
+Identifiers: opaque, prefixed by what they name, and derivable where retries must agree.
+
+A derived id is a keyed digest of its parts, so a replica that repeats work arrives at the same id.
+"""
+
+import base64
+import hashlib
+import secrets
+
+_DERIVED_BYTES = 15  # 24 base32 characters: no collision to be expected below 10^17 ids
+_RECEIPT_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # nothing that a customer misreads on the phone
+_RECEIPT_LENGTH = 10
+
+
+def new_id(prefix: str) -> str:
+    """A fresh random id such as `conv_k3…`."""
+    return f"{prefix}_{_encode(secrets.token_bytes(_DERIVED_BYTES))}"
+
+
+def derived_id(prefix: str, *parts: str) -> str:
+    """The same parts give the same id on every replica; parts cannot run into each other."""
+    return f"{prefix}_{_encode(digest(*parts)[:_DERIVED_BYTES])}"
+
+
+def receipt_for(key: str) -> str:
+    """The number a customer hears for an effect, e.g. `R-7QK2M4XWZC`: made from its key alone, so it needs no counter."""
+    number = int.from_bytes(digest("receipt", key)[:8], "big")
+    letters = []
+    for _ in range(_RECEIPT_LENGTH):
+        number, rest = divmod(number, len(_RECEIPT_ALPHABET))
+        letters.append(_RECEIPT_ALPHABET[rest])
+    return "R-" + "".join(letters)
+
+
+def digest(*parts: str) -> bytes:
+    """SHA-256 over the parts, each preceded by its length. Lone surrogates are allowed: ids may come from anywhere."""
+    sha = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        sha.update(len(encoded).to_bytes(8, "big"))
+        sha.update(encoded)
+    return sha.digest()
+
+
+def _encode(raw: bytes) -> str:
+    return base64.b32encode(raw).decode("ascii").rstrip("=").lower()

@@ -1,0 +1,1 @@
+"""What stands between a caller and a dependency that fails: guard, breaker, retry, degradation."""

@@ -1,0 +1,165 @@
+"""
+One guard per named dependency: bulkhead > total deadline > retry > breaker > attempt timeout.
+
+Puts the parts together and keeps none of their rules.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from core.clock import Clock
+from core.errors import DependencyTimeout
+from core.resilience.breaker import BreakerPolicy, CircuitBreaker
+from core.resilience.bulkhead import Bulkhead
+from core.resilience.deadline import Deadline
+from core.resilience.retry import RetryBudget, RetryPolicy, retry_with_backoff
+from core.resilience.verdict import Verdict, verdict_on
+from core.telemetry.logging import get_logger
+
+T = TypeVar("T")
+
+_log = get_logger(__name__)
+
+_FAIR_SHARE = 0.5
+"""
+A call that the turn's deadline cut off before this share of its attempt timeout says nothing about the
+dependency.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardPolicy:
+    """
+    Limits for one dependency; the defaults suit a call that a chatting customer waits for.
+
+    `concurrency` calls run at once; as many again wait up to `wait_seconds` for a place.
+    """
+
+    attempt_seconds: float = 2.0
+    total_seconds: float = 6.0
+    concurrency: int = 64
+    wait_seconds: float = 0.5
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+
+
+class GuardObserver(Protocol):
+    """Hears of every attempt and every state of the breaker. `core.telemetry.metrics` implements it."""
+
+    def attempt_ended(self, dependency: str, *, verdict: str, seconds: float) -> None: ...
+
+    def breaker_changed(self, dependency: str, *, state: str) -> None: ...
+
+
+class Guard:
+    """`retry_budget` is shared by all guards of a process; without one, this guard has its own."""
+
+    def __init__(
+        self,
+        name: str,
+        policy: GuardPolicy,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        retry_budget: RetryBudget | None = None,
+        observer: GuardObserver | None = None,
+    ) -> None:
+        self.name = name
+        self.policy = policy
+        self.breaker = CircuitBreaker(name, policy.breaker, clock=clock, rng=rng)
+        self._clock = clock
+        self._rng = rng
+        self._budget = retry_budget if retry_budget is not None else RetryBudget()
+        self._observer = observer
+        self._bulkhead = Bulkhead(name, concurrency=policy.concurrency, wait_seconds=policy.wait_seconds)
+        if observer is not None:
+            observer.breaker_changed(name, state=self.breaker.state)
+            self.breaker.subscribe(lambda change: observer.breaker_changed(name, state=change.after))
+
+    async def run(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        deadline: Deadline | None = None,
+        may_repeat: bool = True,
+    ) -> T:
+        """
+        The result of `attempt`, which is called once per try. `may_repeat` says that doing it twice does no
+        harm.
+
+        Raises:
+            DependencyUnavailable: the breaker is open or the bulkhead full: nothing was sent.
+            DependencyTimeout: no answer in time. `may_have_happened` is False only when there was no time
+                left to begin.
+            Exception: whatever the last attempt raised.
+        """
+        total_seconds = self.policy.total_seconds
+        if deadline is not None:
+            total_seconds = min(total_seconds, deadline.remaining())
+        total = Deadline(self._clock, total_seconds)
+        await self._bulkhead.enter(within_seconds=total_seconds)
+        try:
+
+            async def try_once() -> T:
+                return await self._try_once(attempt, total)
+
+            return await retry_with_backoff(
+                try_once,
+                policy=self.policy.retry,
+                clock=self._clock,
+                rng=self._rng,
+                budget=self._budget,
+                deadline=total,
+                may_repeat=may_repeat,
+                on_repeat=self._announce_repeat,
+            )
+        finally:
+            self._bulkhead.leave()
+
+    async def _try_once(self, attempt: Callable[[], Awaitable[T]], total: Deadline) -> T:
+        seconds = min(self.policy.attempt_seconds, total.remaining())
+        if seconds <= 0.0:
+            raise DependencyTimeout(self.name, f"{self.name}: no time left to ask", reason="deadline")
+        permit = self.breaker.acquire()
+        verdict = Verdict.UNPROVEN
+        try:
+            try:
+                async with asyncio.timeout(seconds) as timer:
+                    result = await attempt()
+            except TimeoutError as exc:
+                if not timer.expired():
+                    raise
+                raise DependencyTimeout(
+                    self.name, f"{self.name}: no answer within {seconds:.3g} s", may_have_happened=True
+                ) from exc
+            verdict = Verdict.ALIVE
+        except BaseException as exc:
+            verdict = verdict_on(exc)
+            if isinstance(exc, DependencyTimeout) and seconds < _FAIR_SHARE * self.policy.attempt_seconds:
+                verdict = Verdict.UNPROVEN
+            raise
+        else:
+            return result
+        finally:
+            match verdict:
+                case Verdict.ALIVE:
+                    permit.succeeded()
+                case Verdict.FAILING:
+                    permit.failed()
+                case Verdict.UNPROVEN:
+                    permit.give_back()
+            if self._observer is not None:
+                took = self._clock.monotonic() - permit.started_at
+                self._observer.attempt_ended(self.name, verdict=verdict, seconds=took)
+
+    def _announce_repeat(self, attempt: int, wait_seconds: float, exc: BaseException) -> None:
+        _log.info(
+            "guard.retry_scheduled",
+            dependency=self.name,
+            attempt=attempt,
+            wait_seconds=round(wait_seconds, 3),
+            error=type(exc).__name__,
+        )

@@ -1,0 +1,1 @@
+"""What happened, told to operators: structured logs, metrics, redaction."""

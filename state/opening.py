@@ -1,0 +1,114 @@
+"""
+Open what the settings name: databases, Redis, and every store on them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from core.clock import Clock
+from core.settings import Settings
+from state.recovery import StateRecoveryHandler
+from state.redis.client import open_redis
+from state.redis.copy import RedisStateCopy
+from state.redis.journal import RedisJournal
+from state.sql.conversations import SqlConversationStore
+from state.sql.customers import SqlCustomerDirectory
+from state.sql.engine import Database
+from state.sql.knowledge import SqlArticles, SqlEmbeddings
+from state.sql.migrate import Branch, upgrade
+from state.sql.outbox import SqlOutbox
+from state.sql.secrets import SqlSecrets
+from state.sql.tickets import SqlTicketDesk
+from state.store import CallGuard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenState:
+    """
+    `copy` and `journal` are None where no Redis is configured. `database`, `customers_database` and `tickets_database` have a
+    `ping`.
+    """
+
+    conversations: StateRecoveryHandler
+    outbox: SqlOutbox
+    customers: SqlCustomerDirectory
+    tickets: SqlTicketDesk
+    articles: SqlArticles
+    embeddings: SqlEmbeddings
+    secrets: SqlSecrets
+    database: Database
+    customers_database: Database
+    tickets_database: Database
+    copy: RedisStateCopy | None
+    journal: RedisJournal | None
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring every configured database to the tables of this version."""
+    own = [Branch.RECORD]
+    for url, branch in (
+        (settings.customers_database_url, Branch.CUSTOMERS),
+        (settings.tickets_database_url, Branch.TICKETS),
+    ):
+        if url is None:
+            own.append(branch)
+        else:
+            await asyncio.to_thread(upgrade, url, branches=(branch,))
+    await asyncio.to_thread(upgrade, settings.database_url, branches=own)
+
+
+@asynccontextmanager
+async def open_state(
+    settings: Settings, *, sql: CallGuard, redis: CallGuard, clock: Clock, owner: str
+) -> AsyncIterator[OpenState]:
+    """
+    Connects to nothing yet: what is down is found out when it is first asked. `owner` names this replica in its leases.
+    """
+    async with AsyncExitStack() as closing:
+
+        def opened(url: str | None, dependency: str) -> Database:
+            if url is None:
+                return database.named(dependency)
+            extra = Database(url, timeout_seconds=settings.sql_seconds(url), dependency=dependency)
+            closing.push_async_callback(extra.close)
+            return extra
+
+        database = opened(settings.database_url, "sql")
+        customers_database = opened(settings.customers_database_url, "customers")
+        tickets_database = opened(settings.tickets_database_url, "tickets")
+        copy: RedisStateCopy | None = None
+        journal: RedisJournal | None = None
+        if settings.redis_url is not None:
+            client = open_redis(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds)
+            closing.push_async_callback(client.aclose)
+            copy = RedisStateCopy(client, timeout_seconds=settings.redis_timeout_seconds)
+            journal = RedisJournal(
+                client,
+                copy,
+                owner=owner,
+                lease_seconds=settings.lease_seconds,
+                timeout_seconds=settings.redis_timeout_seconds,
+            )
+        yield OpenState(
+            conversations=StateRecoveryHandler(
+                SqlConversationStore(database, owner=owner, lease_seconds=settings.lease_seconds),
+                sql=sql,
+                clock=clock,
+                copy=copy,
+                journal=journal,
+                redis=redis if copy is not None else None,
+            ),
+            outbox=SqlOutbox(database),
+            customers=SqlCustomerDirectory(customers_database),
+            tickets=SqlTicketDesk(tickets_database, clock=clock),
+            articles=SqlArticles(database),
+            embeddings=SqlEmbeddings(database),
+            secrets=SqlSecrets(database),
+            database=database,
+            customers_database=customers_database,
+            tickets_database=tickets_database,
+            copy=copy,
+            journal=journal,
+        )

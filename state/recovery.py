@@ -1,0 +1,368 @@
+"""
+The one way to conversations: SQL's record, Redis's copy of it, and Redis's journal while SQL is down, put together.
+
+Nothing above knows which one answered. Redis down costs time only; SQL down costs what only SQL knows; with both down nothing
+is promised.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from core.clock import Clock
+from core.errors import (
+    CarelineError,
+    DependencyError,
+    DependencyTimeout,
+    DependencyUnavailable,
+    LeaseLost,
+    NetworkFailed,
+    StateError,
+    StateLoadFailed,
+)
+from core.messages import Durability, Message
+from core.resilience.deadline import Deadline
+from core.telemetry.logging import get_logger
+from state.identifiers import conversation_id_of
+from state.store import (
+    CallGuard,
+    ConversationRecord,
+    EffectRecord,
+    IncomingMessage,
+    Intake,
+    Journal,
+    Lease,
+    Record,
+    Snapshot,
+    StateCopy,
+    TurnCommit,
+    TurnRecord,
+)
+
+T = TypeVar("T")
+
+SqlIsDown = (DependencyUnavailable, DependencyTimeout, NetworkFailed)
+
+_log = get_logger(__name__)
+
+_INTAKE_SECONDS = 0.7
+_INTAKE_SQL_SECONDS = 0.55
+"""A customer who cannot be served hears so within a second: time for SQL to fail, and for Redis after it."""
+
+_COPY_SECONDS = 0.25
+_RETRY_AFTER_SECONDS = 2.0
+
+
+class StateRecoveryHandler:
+    """
+    Implements `state.store.ConversationStore`.
+
+    `copy`, `journal` and `redis` come together, or not at all: without Redis, SQL serves alone.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        *,
+        sql: CallGuard,
+        clock: Clock,
+        copy: StateCopy | None = None,
+        journal: Journal | None = None,
+        redis: CallGuard | None = None,
+    ) -> None:
+        self._record = record
+        self._sql = sql
+        self._clock = clock
+        self._copy = copy
+        self._journal = journal
+        self._redis = redis
+        self._is_sql_down = False
+        self._is_redis_skipped = False
+
+    @property
+    def is_sql_down(self) -> bool:
+        """As of the last time it was asked."""
+        return self._is_sql_down
+
+    async def intake(self, message: IncomingMessage) -> Intake:
+        sql_deadline, deadline = self._intake_deadlines()
+        try:
+            await self._drain_first(message.tenant, conversation_id_of(message), deadline=sql_deadline)
+            return await self._ask_sql(lambda: self._record.intake(message), deadline=sql_deadline)
+        except SqlIsDown as down:
+            return await self._ask_journal(lambda journal: journal.intake(message), down, deadline=deadline)
+
+    async def load(self, lease: Lease, *, history_messages: int) -> Snapshot:
+        copy, journal = self._copy, self._journal
+        snapshot: Snapshot | None = None
+        if lease.durability is Durability.REDIS and journal is not None:
+            snapshot = await self._quietly(lambda: journal.load(lease, history_messages=history_messages))
+        elif copy is not None:
+            snapshot = await self._quietly(lambda: copy.get(lease, history_messages=history_messages))
+        if snapshot is not None:
+            return snapshot
+        try:
+            read = await self._ask_sql(lambda: self._record.load(lease, history_messages=history_messages))
+        except SqlIsDown as down:
+            raise StateLoadFailed(
+                f"{lease.conversation_id}: neither SQL nor Redis has its state",
+                retry_after=_RETRY_AFTER_SECONDS,
+            ) from down
+        if copy is not None:
+            await self._quietly(lambda: copy.put(read))
+        return read
+
+    async def commit(self, commit: TurnCommit) -> Lease | None:
+        lease, copy = commit.lease, self._copy
+        try:
+            if lease.durability is Durability.REDIS:
+                await self._drain_first(lease.tenant, lease.conversation_id)
+            written = await self._ask_sql(lambda: self._record.write(commit))
+        except SqlIsDown as down:
+            return await self._ask_journal(lambda journal: journal.commit(commit), down)
+        if copy is not None:
+            if written.state_version == lease.state_version + 1:
+                await self._quietly(lambda: copy.advance(commit, written))
+            else:
+                await self._quietly(lambda: copy.forget(lease.tenant, lease.conversation_id))
+        return written.next_lease
+
+    async def renew(self, lease: Lease) -> None:
+        """While SQL is down nobody can take its leases away either: they hold, and the turn goes on."""
+        journal = self._journal
+        if lease.durability is Durability.REDIS and journal is not None:
+            try:
+                await self._ask_redis(lambda: journal.renew(lease))
+            except LeaseLost:
+                pass  # drained meanwhile: the same token holds in SQL
+            else:
+                return
+        try:
+            await self._ask_sql(lambda: self._record.renew(lease))
+        except SqlIsDown:
+            _log.warning("state.renewal_skipped", conversation_id=lease.conversation_id)
+
+    async def release(self, lease: Lease) -> None:
+        """A journaled lease runs out by itself: SQL gives it a new end when it absorbs it."""
+        if lease.durability is Durability.REDIS:
+            return
+        try:
+            await self._ask_sql(lambda: self._record.release(lease))
+        except SqlIsDown:
+            _log.warning("state.release_skipped", conversation_id=lease.conversation_id)
+
+    async def claim_unanswered(self, *, limit: int) -> Sequence[Lease]:
+        """None while SQL is down: what the journal holds is claimed once it has been drained."""
+        try:
+            await self.drain()
+            return await self._ask_sql(lambda: self._record.claim_unanswered(limit=limit))
+        except SqlIsDown:
+            return ()
+
+    async def begin_effect(self, effect: EffectRecord) -> EffectRecord:
+        journal = self._journal
+        if journal is not None:
+            journaled = await self._quietly(lambda: journal.effect(effect.tenant, effect.key))
+            if journaled is not None:
+                return journaled
+        try:
+            return await self._ask_sql(lambda: self._record.begin_effect(effect))
+        except SqlIsDown as down:
+            return await self._ask_journal(lambda journal: journal.begin_effect(effect), down)
+
+    async def effect(self, tenant: str, key: str) -> EffectRecord | None:
+        journal = self._journal
+        if journal is not None:
+            journaled = await self._quietly(lambda: journal.effect(tenant, key))
+            if journaled is not None:
+                return journaled
+        return await self._ask_sql(lambda: self._record.effect(tenant, key))
+
+    async def finish_effect(self, effect: EffectRecord) -> None:
+        try:
+            await self._ask_sql(lambda: self._record.finish_effect(effect))
+        except SqlIsDown as down:
+            await self._ask_journal(lambda journal: journal.finish_effect(effect), down)
+
+    async def turn(self, tenant: str, turn_id: str) -> TurnRecord | None:
+        journal = self._journal
+        try:
+            found = await self._ask_sql(lambda: self._record.turn(tenant, turn_id))
+        except SqlIsDown as down:
+            found = await self._ask_journal(lambda journal: journal.turn(tenant, turn_id), down)
+            if found is None:
+                raise _unavailable(down) from down
+            return found
+        if (found is None or found.result is None) and journal is not None:
+            return await self._quietly(lambda: journal.turn(tenant, turn_id)) or found
+        return found
+
+    async def conversation(self, tenant: str, conversation_id: str) -> ConversationRecord | None:
+        """As bounded in time as `intake`: whose a conversation is may have to be known before."""
+        sql_deadline, deadline = self._intake_deadlines()
+        try:
+            return await self._ask_sql(
+                lambda: self._record.conversation(tenant, conversation_id), deadline=sql_deadline
+            )
+        except SqlIsDown as down:
+            return await self._ask_journal(
+                lambda journal: journal.conversation(tenant, conversation_id), down, deadline=deadline
+            )
+
+    async def messages(
+        self, tenant: str, conversation_id: str, *, after: int, limit: int
+    ) -> Sequence[Message]:
+        try:
+            return await self._ask_sql(
+                lambda: self._record.messages(tenant, conversation_id, after=after, limit=limit)
+            )
+        except SqlIsDown as down:
+            return await self._ask_journal(
+                lambda journal: journal.messages(tenant, conversation_id, after=after, limit=limit), down
+            )
+
+    async def append_note(
+        self, tenant: str, conversation_id: str, *, key: str, text: str, at: datetime
+    ) -> None:
+        await self._ask_sql(
+            lambda: self._record.append_note(tenant, conversation_id, key=key, text=text, at=at)
+        )
+
+    async def claim_conversation(
+        self, tenant: str, conversation_id: str, *, visitor: str, customer: str
+    ) -> None:
+        await self._ask_sql(
+            lambda: self._record.claim_conversation(
+                tenant, conversation_id, visitor=visitor, customer=customer
+            )
+        )
+
+    async def drain(self) -> int:
+        """
+        Bring all that the journal holds into SQL; returns how many entries were new to it.
+
+        Raises:
+            DependencyUnavailable, DependencyTimeout: SQL is still down. What is not drained stays in the journal.
+        """
+        journal = self._journal
+        if journal is None:
+            return 0
+        sink = _Sink(self)
+        written = await self._draining(partial(journal.drain_effects, sink))
+        for tenant, conversation_id in await self._quietly(journal.pending) or ():
+            written += await self._draining(partial(journal.drain, tenant, conversation_id, sink))
+        if written:
+            _log.info("state.journal_drained", entries=written)
+        return written
+
+    async def absorb(self, entries: Sequence[bytes], *, deadline: Deadline | None = None) -> int:
+        """Entries on their way from the journal into SQL."""
+        return await self._ask_sql(lambda: self._record.absorb(entries), deadline=deadline)
+
+    def _intake_deadlines(self) -> tuple[Deadline | None, Deadline | None]:
+        """SQL's share of the time, and the whole of it. Alone, SQL has all the time that its guard gives it."""
+        if self._journal is None:
+            return None, None
+        return Deadline(self._clock, _INTAKE_SQL_SECONDS), Deadline(self._clock, _INTAKE_SECONDS)
+
+    async def _drain_first(
+        self, tenant: str, conversation_id: str, *, deadline: Deadline | None = None
+    ) -> None:
+        """SQL must not lease a conversation whose journal is ahead of it."""
+        journal = self._journal
+        if journal is None:
+            return
+        try:
+            if await self._ask_redis(lambda: journal.has_entries(tenant, conversation_id), deadline=deadline):
+                await journal.drain(tenant, conversation_id, _Sink(self, deadline))
+        except DependencyError as error:
+            if error.dependency == "sql":
+                raise
+            self._skip_redis(error)
+
+    async def _draining(self, drain: Callable[[], Awaitable[int]]) -> int:
+        """One conversation that cannot be drained must not keep the others from it; SQL's absence does."""
+        try:
+            return await drain()
+        except SqlIsDown as error:
+            if error.dependency == "sql":
+                raise
+            return 0
+        except CarelineError as error:
+            _log.error("state.drain_failed", error=str(error), error_type=error.error_type)
+            return 0
+
+    async def _ask_sql(self, attempt: Callable[[], Awaitable[T]], *, deadline: Deadline | None = None) -> T:
+        """Every call of the record may be repeated: each finds what its first try left."""
+        try:
+            result = await self._sql.run(attempt, deadline=deadline)
+        except SqlIsDown:
+            self._is_sql_down = True
+            raise
+        self._is_sql_down = False
+        return result
+
+    async def _ask_redis(self, attempt: Callable[[], Awaitable[T]], *, deadline: Deadline | None = None) -> T:
+        if self._redis is None:
+            raise DependencyUnavailable("redis", "not configured")
+        result = await self._redis.run(attempt, deadline=deadline)
+        if self._is_redis_skipped:
+            self._is_redis_skipped = False
+            _log.info("state.redis_used_again")
+        return result
+
+    async def _ask_journal(
+        self,
+        attempt: Callable[[Journal], Awaitable[T]],
+        down: DependencyError,
+        *,
+        deadline: Deadline | None = None,
+    ) -> T:
+        """
+        Raises:
+            DependencyUnavailable: SQL is down, and there is no Redis that would keep what it is told.
+        """
+        journal = self._journal
+        if journal is None:
+            raise _unavailable(down) from down
+        try:
+            if not await self._ask_redis(journal.is_durable, deadline=deadline):
+                raise _unavailable(down) from down
+            return await self._ask_redis(lambda: attempt(journal), deadline=deadline)
+        except SqlIsDown as error:
+            raise _unavailable(down) from error
+
+    async def _quietly(self, attempt: Callable[[], Awaitable[T]]) -> T | None:
+        """For what only saves time: Redis's absence, or damage in it, is logged and otherwise nothing."""
+        try:
+            return await self._ask_redis(attempt, deadline=Deadline(self._clock, _COPY_SECONDS))
+        except LeaseLost:
+            return None
+        except (DependencyError, StateError) as error:
+            self._skip_redis(error)
+            return None
+
+    def _skip_redis(self, error: DependencyError | StateError) -> None:
+        """An outage is told when it begins: the drain alone asks every second. Damage is told each time."""
+        is_outage = isinstance(error, DependencyError)
+        log = _log.debug if is_outage and self._is_redis_skipped else _log.warning
+        self._is_redis_skipped = self._is_redis_skipped or is_outage
+        log("state.redis_skipped", error_type=error.error_type, reason=error.reason)
+
+
+class _Sink:
+    """`state.store.JournalSink` through the guard of SQL, within what is left of a request's time."""
+
+    def __init__(self, handler: StateRecoveryHandler, deadline: Deadline | None = None) -> None:
+        self._handler = handler
+        self._deadline = deadline
+
+    async def absorb(self, entries: Sequence[bytes]) -> int:
+        return await self._handler.absorb(entries, deadline=self._deadline)
+
+
+def _unavailable(down: DependencyError) -> DependencyUnavailable:
+    return DependencyUnavailable(
+        "sql", str(down), reason=down.reason, retry_after=down.retry_after or _RETRY_AFTER_SECONDS
+    )

@@ -1,0 +1,1 @@
+"""The serving copy and, while SQL is down, the journal."""

@@ -1,0 +1,1 @@
+"""The record: everything Careline must not lose, on SQLite or PostgreSQL."""

@@ -1,0 +1,188 @@
+"""
+Write a turn into the record, inside a transaction that somebody else holds: fenced by its lease, or as the journal kept it.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.errors import LeaseLost
+from core.messages import Message
+from core.records import OutboxItem
+from state.codec import decode, encode, encode_over
+from state.models import CustomerState
+from state.sql import rows
+from state.sql.rows import Row
+from state.sql.tables import outbox
+from state.sql.types import database_now, insert
+from state.store import Lease, TurnCommit, Written
+
+
+async def write_turn(connection: AsyncConnection, *, commit: TurnCommit, lease_microseconds: int) -> Written:
+    """
+    Raises:
+        LeaseLost: the conversation belongs to another lease. Nothing was written.
+    """
+    lease = commit.lease
+    row = await rows.conversation_row(connection, lease.tenant, lease.conversation_id, lock=True)
+    if row is None:
+        raise LeaseLost(f"{lease.conversation_id} is gone")
+    if row.lease_token != lease.token or row.running_turn != lease.turn_id:
+        return await _written_before(connection, row, commit)
+    turn = await rows.turn_row(connection, lease.tenant, lease.turn_id)
+    if turn is None or turn.result is not None:
+        raise LeaseLost(f"{lease.turn_id} is answered already")
+    return await apply_commit(
+        connection, row, turn, commit, lease_microseconds=lease_microseconds, is_fenced=True
+    )
+
+
+async def apply_commit(
+    connection: AsyncConnection,
+    row: Row,
+    turn: Row,
+    commit: TurnCommit,
+    *,
+    lease_microseconds: int,
+    is_fenced: bool,
+) -> Written:
+    """
+    Reply, state, outbox and the turn's result; then the lease is given back, or, where it was `is_fenced`, goes on to the next
+    turn.
+    """
+    reply = msgspec.structs.replace(commit.reply, seq=row.head + 1)
+    await rows.insert_message(connection, row, reply)
+    await rows.finish_turn(connection, row, turn.turn_id, commit.result, token=commit.lease.token)
+    customer_state, customer_version = await _save_customer(connection, row, commit)
+    for item in commit.outbox:
+        await put_outbox(connection, item)
+
+    was_running = row.running_turn in (None, turn.turn_id)
+    waiting = await rows.unanswered_turns(connection, row)
+    version = row.state_version + 1
+    values: dict[str, Any] = {
+        "head": reply.seq,
+        "answered": waiting[0].first_seq - 1 if waiting else row.last_user,
+        "state_version": version,
+        "updated_at": commit.at,
+    }
+    # A journaled turn that was built on an older state than SQL has by now adds its words, and leaves the newer state alone.
+    if commit.lease.state_version >= row.state_version or is_fenced:
+        values["state"] = encode_over(commit.state, row.state)
+    if commit.hand_over_until is not None:
+        values["handed_over_until"] = commit.hand_over_until
+    next_lease: Lease | None = None
+    if was_running:
+        values |= {"running_turn": None, "lease_until": None}
+        if waiting and is_fenced:
+            token = row.lease_token + 1
+            values |= {
+                "running_turn": waiting[0].turn_id,
+                "lease_token": token,
+                "lease_until": database_now() + lease_microseconds,
+            }
+            next_lease = await rows.lease_of(
+                connection,
+                row,
+                waiting[0],
+                token=token,
+                owner=commit.lease.owner,
+                head=reply.seq,
+                state_version=version,
+            )
+            next_lease = replace(next_lease, customer_version=customer_version)
+    await rows.update_conversation(connection, row, **values)
+    return Written(
+        conversation=replace(
+            rows.record_of(row),
+            head=reply.seq,
+            answered=values["answered"],
+            updated_at=commit.at,
+            handed_over_until=commit.hand_over_until or row.handed_over_until,
+        ),
+        reply=reply,
+        state_version=version,
+        customer_state=customer_state,
+        customer_version=customer_version,
+        next_lease=next_lease,
+    )
+
+
+async def put_outbox(connection: AsyncConnection, item: OutboxItem) -> None:
+    """Once per (tenant, key)."""
+    await connection.execute(
+        insert(connection, outbox)
+        .values(
+            tenant=item.tenant,
+            key=item.key,
+            kind=item.kind,
+            conversation_id=item.conversation_id,
+            payload=encode(item.payload),
+            locale=item.locale,
+            status="due",
+            attempts=0,
+            due_at=database_now(),
+            created_at=database_now(),
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+async def _written_before(connection: AsyncConnection, row: Row, commit: TurnCommit) -> Written:
+    """The answer to a commit got lost and it comes again: say what it came to, as far as that still holds."""
+    lease = commit.lease
+    turn = await rows.turn_row(connection, lease.tenant, lease.turn_id)
+    if turn is None or turn.result is None or turn.token != lease.token:
+        raise LeaseLost(f"{lease.conversation_id}: token {lease.token} is not the current one")
+    reply = await _stored_reply(connection, commit)
+    next_lease = None
+    if row.lease_token == lease.token + 1 and row.lease_owner == lease.owner and row.running_turn is not None:
+        running = await rows.turn_row(connection, lease.tenant, row.running_turn)
+        if running is not None:
+            next_lease = await rows.lease_of(
+                connection,
+                row,
+                running,
+                token=row.lease_token,
+                owner=lease.owner,
+                head=row.head,
+                state_version=row.state_version,
+            )
+    return Written(
+        conversation=rows.record_of(row),
+        reply=reply,
+        state_version=row.state_version,
+        customer_state=rows.customer_state_of(row),
+        customer_version=row.customer_version or 0,
+        next_lease=next_lease,
+    )
+
+
+async def _stored_reply(connection: AsyncConnection, commit: TurnCommit) -> Message:
+    stored = await rows.stored_message(
+        connection, commit.lease.tenant, commit.lease.conversation_id, commit.reply.message_id
+    )
+    if stored is None:
+        raise LeaseLost(f"{commit.lease.turn_id} was answered with another reply")
+    return stored
+
+
+async def _save_customer(
+    connection: AsyncConnection, row: Row, commit: TurnCommit
+) -> tuple[CustomerState, int]:
+    """
+    What two conversations of one customer learned at the same time is put together: a receipt once heard is not forgotten.
+    """
+    if commit.customer_state is None:
+        return rows.customer_state_of(row), row.customer_version or 0
+    # Read again under its own lock: the conversation's does not keep another conversation of this customer from writing.
+    locked = await rows.locked_customer_state(connection, row)
+    state = commit.customer_state
+    if locked.version != commit.lease.customer_version:
+        state = state.with_receipts_of(decode(locked.state, CustomerState))
+    await rows.update_customer_state(
+        connection, row, version=locked.version + 1, encoded=encode_over(state, locked.state)
+    )
+    return state, locked.version + 1

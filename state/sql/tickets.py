@@ -1,0 +1,88 @@
+"""
+A ticket desk in SQL, for who has no other: one ticket per key, numbered T-1001 and up.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.clock import Clock
+from core.errors import DataIntegrityFailed
+from core.records import NewTicket, Ticket, TicketStatus
+from state.sql.engine import Database
+from state.sql.tables import tickets
+from state.sql.types import insert
+
+_NUMBERS_START_AT = 1000
+
+
+class SqlTicketDesk:
+    """Implements `tools.ports.TicketDesk`."""
+
+    def __init__(self, database: Database, *, clock: Clock) -> None:
+        self._database = database.named("tickets")
+        self._clock = clock
+
+    async def open_ticket(self, tenant: str, ticket: NewTicket) -> Ticket:
+        now = self._clock.now()
+
+        async def write(connection: AsyncConnection) -> Ticket:
+            # Asked before it is inserted: a sequence counts attempts too, and repeats must not leave gaps in the numbers.
+            stored = await _by_key(connection, tenant, ticket.key)
+            if stored is None:
+                await connection.execute(
+                    insert(connection, tickets)
+                    .values(
+                        tenant=tenant,
+                        key=ticket.key,
+                        receipt=ticket.receipt,
+                        customer_id=ticket.customer_id,
+                        conversation_id=ticket.conversation_id,
+                        subject=ticket.subject,
+                        description=ticket.description,
+                        contact=ticket.contact,
+                        status=TicketStatus.OPEN,
+                        created_at=now,
+                        updated_at=now,
+                    )
+                    .on_conflict_do_nothing(index_elements=[tickets.c.tenant, tickets.c.key])
+                )
+                stored = await _by_key(connection, tenant, ticket.key)
+            if stored is None:
+                raise DataIntegrityFailed(f"ticket {ticket.key} was written and is not there")
+            return stored
+
+        return await self._database.write(write)
+
+    async def find_tickets(self, tenant: str, customer_id: str, *, limit: int) -> Sequence[Ticket]:
+        async def read(connection: AsyncConnection) -> Sequence[Ticket]:
+            found = await connection.execute(
+                sa.select(tickets)
+                .where(tickets.c.tenant == tenant, tickets.c.customer_id == customer_id)
+                .order_by(tickets.c.number.desc())
+                .limit(limit)
+            )
+            return tuple(_ticket(row) for row in found)
+
+        return await self._database.read(read)
+
+
+async def _by_key(connection: AsyncConnection, tenant: str, key: str) -> Ticket | None:
+    query = sa.select(tickets).where(tickets.c.tenant == tenant, tickets.c.key == key)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else _ticket(row)
+
+
+def _ticket(row: sa.Row[Any]) -> Ticket:
+    return Ticket(
+        reference=f"T-{_NUMBERS_START_AT + row.number}",
+        receipt=row.receipt,
+        customer_id=row.customer_id,
+        subject=row.subject,
+        description=row.description,
+        status=TicketStatus(row.status),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

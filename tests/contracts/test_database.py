@@ -1,0 +1,230 @@
+"""A database loses no update between processes, answers in bounded time, and fails in Careline's words."""
+
+import asyncio
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.errors import DependencyTimeout, DependencyUnavailable, InternalFailure, InvalidInput
+from state.sql.conversations import SqlConversationStore
+from state.sql.engine import Database, async_url
+from state.sql.migrate import upgrade
+from state.sql.tables import customers
+from tests.contracts.databases import answer, database, database_url, message  # noqa: F401
+from tests.servers import PostgresServer, free_port
+
+_PROCESS = """
+import asyncio, sys
+from state.sql.conversations import SqlConversationStore
+from state.sql.engine import Database
+from tests.contracts.databases import answer, message
+
+async def main(url, name):
+    database = Database(url, timeout_seconds=20)
+    store = SqlConversationStore(database, owner=name, lease_seconds=60)
+    for n in range(25):
+        intake = await store.intake(message("hello", id="first"))
+        intake = await store.intake(message(f"{name} {n}", id=f"{name}{n}", conversation=intake.conversation_id))
+        lease = intake.lease
+        while lease is not None:
+            lease = await store.commit(answer(lease))
+    await database.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_three_processes_on_one_file_lose_nothing(sqlite_url: str) -> None:
+    upgrade(sqlite_url)
+    opened = Database(sqlite_url, timeout_seconds=5)
+    store = SqlConversationStore(opened, owner="main", lease_seconds=60)
+    first = await store.intake(message("hello", id="first"))
+    assert first.lease is not None
+    await store.commit(answer(first.lease))
+    root = str(Path(__file__).parents[2])
+
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _PROCESS, sqlite_url, name, cwd=root, env={"PYTHONPATH": root}
+        )
+        for name in "abc"
+    ]
+    assert [await process.wait() for process in processes] == [0, 0, 0]
+
+    log = await store.messages("default", first.conversation_id, after=0, limit=1000)
+    assert [m.seq for m in log] == list(range(1, len(log) + 1))
+    texts = {m.text for m in log}
+    assert {f"{name} {n}" for name in "abc" for n in range(25)} <= texts
+    record = await store.conversation("default", first.conversation_id)
+    assert record is not None
+    assert record.answered == record.last_user
+    await opened.close()
+
+
+async def test_a_read_modify_write_under_contention_loses_no_update(database: Database) -> None:  # noqa: F811
+    row = customers.c.customer_id == "n"
+
+    async def create(connection: AsyncConnection) -> None:
+        await connection.execute(
+            sa.insert(customers).values(tenant="default", customer_id="n", name="0", attributes={})
+        )
+
+    async def increase(connection: AsyncConnection) -> None:
+        name = (
+            await connection.execute(sa.select(customers.c.name).where(row).with_for_update())
+        ).scalar_one()
+        await connection.execute(sa.update(customers).where(row).values(name=str(int(name) + 1)))
+
+    await database.write(create)
+    await asyncio.gather(*(database.write(increase) for _ in range(30)))
+
+    async def read(connection: AsyncConnection) -> str:
+        return str((await connection.execute(sa.select(customers.c.name).where(row))).scalar_one())
+
+    assert await database.read(read) == "30"
+
+
+async def test_a_failed_transaction_leaves_nothing(database: Database) -> None:  # noqa: F811
+    async def write(connection: AsyncConnection) -> None:
+        await connection.execute(
+            sa.insert(customers).values(tenant="default", customer_id="x", name="X", attributes={})
+        )
+        raise InternalFailure("on purpose")
+
+    with pytest.raises(InternalFailure):
+        await database.write(write)
+
+    async def count(connection: AsyncConnection) -> int:
+        return int((await connection.execute(sa.select(sa.func.count()).select_from(customers))).scalar_one())
+
+    assert await database.read(count) == 0
+
+
+async def test_a_write_that_nobody_waits_for_any_more_is_not_committed(sqlite_url: str) -> None:
+    upgrade(sqlite_url)
+    opened = Database(sqlite_url, timeout_seconds=5)
+    store = SqlConversationStore(opened, owner="main", lease_seconds=60)
+    other_process = sqlite3.connect(str(async_url(sqlite_url).database), isolation_level=None)
+    other_process.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await store.intake(message("hello", id="first"))
+    other_process.execute("ROLLBACK")
+
+    again = await store.intake(message("hello", id="first"))
+    assert not again.is_duplicate
+    assert again.lease is not None
+    other_process.close()
+    await opened.close()
+
+
+async def test_a_silent_server_is_given_up_in_time_and_used_again_later(
+    killable_postgres: PostgresServer,
+) -> None:
+    opened = Database(killable_postgres.url(), timeout_seconds=0.5)
+    await opened.ping()
+    killable_postgres.pause()
+
+    for _ in range(3):
+        began = time.monotonic()
+        with pytest.raises(DependencyTimeout):
+            await opened.ping()
+        assert time.monotonic() - began < 0.9
+
+    killable_postgres.resume()
+    ends_at = time.monotonic() + 10
+    while True:
+        try:
+            await opened.ping()
+            break
+        except (DependencyTimeout, DependencyUnavailable):
+            assert time.monotonic() < ends_at
+            await asyncio.sleep(0.2)
+    await opened.close()
+
+
+async def test_the_first_call_after_a_restart_of_the_server_succeeds(
+    killable_postgres: PostgresServer,
+) -> None:
+    opened = Database(killable_postgres.url(), timeout_seconds=3)
+    await asyncio.gather(*(opened.ping() for _ in range(5)))
+
+    killable_postgres.kill()
+    with pytest.raises(DependencyUnavailable):
+        await opened.ping()
+    killable_postgres.start()
+
+    await opened.ping()
+    killable_postgres.kill()
+    killable_postgres.start()
+    await opened.ping()
+    await opened.close()
+
+
+async def test_an_error_names_the_dependency_that_the_store_belongs_to() -> None:
+    opened = Database(f"postgresql://nobody@127.0.0.1:{free_port()}/none", timeout_seconds=1)
+
+    with pytest.raises(DependencyUnavailable) as refused:
+        await opened.named("tickets").ping()
+
+    assert refused.value.dependency == "tickets"
+    await opened.close()
+
+
+async def test_a_database_without_tables_is_our_mistake_and_not_an_outage(sqlite_url: str) -> None:
+    opened = Database(sqlite_url, timeout_seconds=1)
+
+    with pytest.raises(InternalFailure):
+        await SqlConversationStore(opened, owner="a", lease_seconds=1).turn("default", "t")
+
+    await opened.close()
+
+
+async def test_text_that_a_database_cannot_hold_is_the_callers_mistake(database: Database) -> None:  # noqa: F811
+    store = SqlConversationStore(database, owner="a", lease_seconds=30)
+
+    with pytest.raises(InvalidInput):
+        await store.intake(message("\ud800"))
+
+
+@pytest.mark.parametrize(
+    ("given", "driver"),
+    [
+        ("sqlite:///x.db", "sqlite+aiosqlite"),
+        ("postgresql://u:p@h/n", "postgresql+psycopg"),
+        ("postgres://u:p@h/n", "postgresql+psycopg"),
+        ("postgresql+psycopg://u:p@h/n", "postgresql+psycopg"),
+    ],
+)
+def test_plain_urls_get_the_driver_that_careline_brings(given: str, driver: str) -> None:
+    assert async_url(given).drivername == driver
+
+
+async def test_no_query_scans_or_sorts_a_table(sqlite_url: str) -> None:
+    upgrade(sqlite_url)
+    opened = Database(sqlite_url, timeout_seconds=5)
+    plans: list[str] = []
+
+    async def explain(connection: AsyncConnection) -> None:
+        for statement in (
+            "SELECT * FROM messages WHERE tenant='t' AND conversation_id='c' AND seq > 5 AND seq <= 9 ORDER BY seq",
+            "SELECT * FROM messages WHERE tenant='t' AND conversation_id='c' AND message_id='m'",
+            "SELECT * FROM turns WHERE tenant='t' AND conversation_id='c' AND result IS NULL ORDER BY first_seq",
+            "SELECT tenant FROM conversations WHERE answered < last_user AND lease_until < 5 ORDER BY lease_until",
+            "SELECT * FROM outbox WHERE status = 'due' AND due_at <= 5 ORDER BY due_at",
+            "SELECT * FROM tickets WHERE tenant='t' AND customer_id='c' ORDER BY number DESC",
+            "SELECT * FROM orders WHERE tenant='t' AND customer_id='c' ORDER BY placed_at DESC",
+        ):
+            rows = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")
+            plans.extend(str(row.detail) for row in rows)
+
+    await opened.read(explain)
+
+    assert all("SCAN" not in plan and "TEMP B-TREE" not in plan for plan in plans), plans
+    await opened.close()

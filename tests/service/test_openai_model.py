@@ -1,0 +1,242 @@
+"""
+The OpenAI adapter against a server on a real socket, well-behaved and not.
+"""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from agent.models.base import ModelEvent, ModelFinished, ModelMessage, TextDelta, ToolSpec
+from agent.models.chain import ChainedModels
+from agent.models.openai import OpenAiModel
+from core.clock import SystemClock
+from core.errors import (
+    DependencyTimeout,
+    DependencyUnavailable,
+    ExternalApiFailed,
+    NetworkFailed,
+    RateLimited,
+)
+from core.http import make_model_client
+from core.resilience.breaker import BreakerPolicy
+from core.resilience.deadline import Deadline
+from core.resilience.guard import Guard, GuardPolicy
+from tests.service.scripted_model import (
+    Scene,
+    ScriptedModelServer,
+    Stage,
+    breaks_off,
+    calls,
+    is_silent,
+    refuses,
+    says,
+    says_at_once,
+    sends,
+)
+
+CLOCK = SystemClock()
+SILENCE_SECONDS = 0.4
+HELLO = (ModelMessage(role="user", content="Hello"),)
+TOOL = ToolSpec("open_ticket", "Open a ticket.", {"type": "object"})
+
+
+@asynccontextmanager
+async def model_at(url: str) -> AsyncIterator[tuple[OpenAiModel, Guard]]:
+    policy = GuardPolicy(
+        attempt_seconds=SILENCE_SECONDS, total_seconds=SILENCE_SECONDS, breaker=BreakerPolicy(minimum_calls=4)
+    )
+    guard = Guard("model", policy, clock=CLOCK, rng=random.Random(7))
+    async with make_model_client("model", base_url=url, timeout_seconds=SILENCE_SECONDS) as client:
+        yield (
+            OpenAiModel(client, model="small", guard=guard, clock=CLOCK, silence_seconds=SILENCE_SECONDS),
+            guard,
+        )
+
+
+async def ask(model: OpenAiModel | ChainedModels, *, seconds: float = 5.0) -> list[ModelEvent]:
+    return [event async for event in model.stream(HELLO, (TOOL,), deadline=Deadline(CLOCK, seconds))]
+
+
+async def answer_to(*scenes: Scene) -> list[ModelEvent]:
+    async with ScriptedModelServer(*scenes) as server, model_at(server.url) as (model, _):
+        return await ask(model)
+
+
+def text_of(events: list[ModelEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+async def test_a_streamed_answer_comes_whole_and_with_its_end() -> None:
+    events = await answer_to(says("Good day, customer."))
+
+    assert text_of(events) == "Good day, customer."
+    assert events[-1] == ModelFinished("stop", model="small")
+
+
+async def test_a_stream_that_ends_without_done_is_whole_when_it_named_a_reason() -> None:
+    events = await answer_to(says("Good day.", done=False))
+
+    assert text_of(events) == "Good day."
+
+
+async def test_an_answer_that_is_not_streamed_is_read_all_the_same() -> None:
+    events = await answer_to(says_at_once("Good day."))
+
+    assert text_of(events) == "Good day."
+    assert events[-1] == ModelFinished("stop", model="small")
+
+
+async def test_tool_calls_in_interleaved_pieces_are_put_together_by_index() -> None:
+    first, second = '{"subject": "Lamp is dark"}', '{"subject": "Invoice"}'
+
+    events = await answer_to(calls(("open_ticket", first), ("open_ticket", second)))
+
+    finished = events[-1]
+    assert isinstance(finished, ModelFinished)
+    assert finished.reason == "tool_calls"
+    assert [(call.id, call.name, call.arguments) for call in finished.tool_calls] == [
+        ("call_0", "open_ticket", first),
+        ("call_1", "open_ticket", second),
+    ]
+
+
+async def test_the_request_carries_messages_and_tools() -> None:
+    async with ScriptedModelServer(says("Hi")) as server, model_at(server.url) as (model, _):
+        await ask(model)
+
+    (request,) = server.requests
+    assert request["model"] == "small"
+    assert request["messages"] == [{"role": "user", "content": "Hello"}]
+    assert request["tools"][0]["function"]["name"] == "open_ticket"
+
+
+async def test_garbage_and_comments_between_chunks_are_skipped() -> None:
+    chunk = 'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n'
+    end = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+
+    events = await answer_to(sends(": keep-alive\n\n", chunk, "data: <html>\n\n", "nonsense\n", end))
+
+    assert text_of(events) == "Hi"
+
+
+async def test_a_stream_cut_in_mid_word_is_a_network_failure() -> None:
+    with pytest.raises(NetworkFailed):
+        await answer_to(breaks_off("The warranty las"))
+
+
+async def test_silence_before_the_first_event_is_a_timeout() -> None:
+    started = CLOCK.monotonic()
+
+    with pytest.raises(DependencyTimeout):
+        await answer_to(is_silent())
+
+    assert CLOCK.monotonic() - started < SILENCE_SECONDS + 0.5
+
+
+async def test_silence_in_mid_stream_is_a_timeout() -> None:
+    with pytest.raises(DependencyTimeout):
+        await answer_to(is_silent(after="The warranty "))
+
+
+async def test_a_slow_trickle_ends_with_the_deadline() -> None:
+    async def trickles(stage: Stage) -> None:
+        await stage.head()
+        while True:
+            await stage.delta({"content": "so "})
+            await CLOCK.sleep(0.05)
+
+    async with ScriptedModelServer(trickles) as server, model_at(server.url) as (model, _):
+        started = CLOCK.monotonic()
+        with pytest.raises(DependencyTimeout):
+            await ask(model, seconds=0.6)
+
+    assert CLOCK.monotonic() - started < 1.0
+
+
+async def test_429_beyond_the_time_that_is_left_is_raised_with_its_wait() -> None:
+    with pytest.raises(RateLimited) as refusal:
+        await answer_to(refuses(429, Retry_After="7"))
+
+    assert refusal.value.retry_after == 7.0
+    assert refusal.value.dependency == "model"
+
+
+async def test_a_500_is_repeated_before_anything_was_said() -> None:
+    async with (
+        ScriptedModelServer(refuses(500), says("Good day.")) as server,
+        model_at(server.url) as (model, _),
+    ):
+        events = await ask(model)
+
+    assert text_of(events) == "Good day."
+    assert len(server.requests) == 2
+
+
+async def test_an_unknown_model_is_the_models_failure_and_not_the_customers() -> None:
+    with pytest.raises(ExternalApiFailed) as failure:
+        await answer_to(refuses(404))
+
+    assert failure.value.answered_status == 404
+
+
+async def test_an_error_inside_the_stream_is_raised() -> None:
+    with pytest.raises(ExternalApiFailed):
+        await answer_to(sends('data: {"error": {"message": "overloaded"}}\n\n'))
+
+
+async def test_a_web_page_instead_of_an_answer_is_raised() -> None:
+    with pytest.raises(ExternalApiFailed):
+        await answer_to(sends("<html>Welcome</html>", content_type="text/html"))
+
+
+async def test_nobody_listening_is_unavailable() -> None:
+    async with ScriptedModelServer(says("Hi")) as server:
+        url = server.url
+
+    async with model_at(url) as (model, _):
+        with pytest.raises(DependencyUnavailable):
+            await ask(model)
+
+
+async def test_streams_that_break_off_open_the_breaker() -> None:
+    async with (
+        ScriptedModelServer(breaks_off("The warranty las")) as server,
+        model_at(server.url) as (model, guard),
+    ):
+        for _ in range(2):
+            with pytest.raises(NetworkFailed):
+                await ask(model)
+
+        assert guard.breaker.is_open
+        with pytest.raises(DependencyUnavailable):
+            await ask(model)
+
+    assert len(server.requests) == 2
+
+
+async def test_the_probe_accepts_a_server_without_a_list_of_models() -> None:
+    async with ScriptedModelServer(says("Hi")) as server, model_at(server.url) as (model, _):
+        await model.probe()
+
+
+async def test_the_probe_fails_when_nobody_listens() -> None:
+    async with ScriptedModelServer(says("Hi")) as server:
+        url = server.url
+
+    async with model_at(url) as (model, _):
+        with pytest.raises(DependencyUnavailable):
+            await model.probe()
+
+
+async def test_the_next_model_in_the_chain_answers_when_the_first_is_out() -> None:
+    async with (
+        ScriptedModelServer(refuses(500)) as broken,
+        ScriptedModelServer(says("Good day.")) as whole,
+        model_at(broken.url) as (first, _),
+        model_at(whole.url) as (second, _),
+    ):
+        events = await ask(ChainedModels((first, second), clock=CLOCK))
+
+    assert text_of(events) == "Good day."

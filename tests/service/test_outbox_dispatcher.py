@@ -1,0 +1,342 @@
+"""
+Claims about promised effects, on a real SQLite outbox: carried out once, told to the customer, never lost.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from agent.workers.outbox import DispatchPolicy, OutboxDispatcher
+from core.clock import SystemClock
+from core.errors import (
+    CarelineError,
+    DependencyRejectedInput,
+    DependencyTimeout,
+    DependencyUnavailable,
+    ExternalApiFailed,
+)
+from core.ids import receipt_for
+from core.messages import Message, MessageRole
+from core.records import NewTicket, Notification, OutboxItem, OutboxKind
+from core.resilience.breaker import BreakerPolicy
+from core.resilience.guard import Guard, GuardPolicy
+from core.resilience.retry import RetryPolicy
+from state.sql.conversations import SqlConversationStore
+from state.sql.engine import Database
+from state.sql.migrate import upgrade
+from state.sql.outbox import OutboxEntry, SqlOutbox
+from state.store import IncomingMessage
+from tests.tool_world import FakeChannel, FakeDesk
+
+QUICK = DispatchPolicy(
+    poll_seconds=30.0, lease_seconds=30.0, first_wait_seconds=0.0, longest_wait_seconds=0.0, most_attempts=3
+)
+
+
+class WatchedOutbox(SqlOutbox):
+    """Says when something was tried again later, and when something was done; may be lost when first asked."""
+
+    def __init__(self, database: Database, *, is_lost_at_first: bool = False) -> None:
+        super().__init__(database)
+        self.was_postponed = asyncio.Event()
+        self.was_done = asyncio.Event()
+        self._is_lost = is_lost_at_first
+
+    async def claim(self, *, owner: str, limit: int, lease_seconds: float) -> Sequence[OutboxItem]:
+        if self._is_lost:
+            self._is_lost = False
+            raise DependencyUnavailable("sql")
+        return await super().claim(owner=owner, limit=limit, lease_seconds=lease_seconds)
+
+    async def retry(self, item: OutboxItem, *, wait_seconds: float, error: str) -> None:
+        await super().retry(item, wait_seconds=wait_seconds, error=error)
+        self.was_postponed.set()
+
+    async def done(self, item: OutboxItem, *, reference: str | None) -> None:
+        await super().done(item, reference=reference)
+        self.was_done.set()
+
+
+@dataclass(slots=True)
+class Place:
+    database: Database
+    store: SqlConversationStore
+    outbox: WatchedOutbox
+    desk: FakeDesk
+    channel: FakeChannel
+    conversation_id: str
+
+    def dispatcher(self, *, policy: DispatchPolicy = QUICK, owner: str = "one") -> OutboxDispatcher:
+        clock = SystemClock()
+        never_opens = GuardPolicy(
+            retry=RetryPolicy(attempts=1), breaker=BreakerPolicy(minimum_calls=10_000), attempt_seconds=5.0
+        )
+        return OutboxDispatcher(
+            self.outbox,
+            self.store,
+            desk=self.desk,
+            channels={"email": self.channel},
+            guards={
+                name: Guard(name, never_opens, clock=clock, rng=random.Random(1))
+                for name in ("tickets", "notifications")
+            },
+            clock=clock,
+            rng=random.Random(1),
+            owner=owner,
+            policy=policy,
+        )
+
+    async def promise_ticket(self, key: str = "effect_t") -> OutboxItem:
+        wanted = NewTicket(key, receipt_for(key), "cust_anna", self.conversation_id, "Lamp", "It is broken.")
+        return await self._promise(key, OutboxKind.TICKET, wanted)
+
+    async def promise_mail(self, key: str = "effect_m") -> OutboxItem:
+        wanted = Notification(key, "email", "anna@alvarez.example", "Your return", "Send it back.")
+        return await self._promise(key, OutboxKind.NOTIFICATION, wanted)
+
+    async def _promise(self, key: str, kind: OutboxKind, wanted: NewTicket | Notification) -> OutboxItem:
+        item = OutboxItem(key, kind, "default", self.conversation_id, msgspec.to_builtins(wanted))
+        await self.outbox.put(item)
+        return item
+
+    async def notes(self) -> list[str]:
+        said: Sequence[Message] = await self.store.messages(
+            "default", self.conversation_id, after=0, limit=100
+        )
+        return [message.text for message in said if message.role is MessageRole.SYSTEM]
+
+    async def only_entry(self) -> OutboxEntry:
+        (entry,) = await self.outbox.entries()
+        return entry
+
+
+@pytest.fixture
+async def place(sqlite_url: str) -> AsyncIterator[Place]:
+    await asyncio.to_thread(upgrade, sqlite_url)
+    database = Database(sqlite_url, timeout_seconds=5.0)
+    store = SqlConversationStore(database, owner="test", lease_seconds=30.0)
+    taken = await store.intake(
+        IncomingMessage(
+            tenant="default",
+            principal="customer:cust_anna",
+            customer_id="cust_anna",
+            conversation_id=None,
+            client_message_id="c1",
+            text="My lamp is broken",
+            locale="en",
+            channel="api",
+            at=datetime(2026, 11, 22, tzinfo=UTC),
+        )
+    )
+    yield Place(
+        database,
+        store,
+        WatchedOutbox(database),
+        FakeDesk(SystemClock()),
+        FakeChannel(),
+        taken.conversation_id,
+    )
+    await database.close()
+
+
+async def test_a_promised_ticket_is_opened_under_its_key_and_the_customer_is_told(place: Place) -> None:
+    item = await place.promise_ticket()
+
+    worked = await place.dispatcher().work_once()
+
+    assert worked == 1
+    assert list(place.desk.by_key) == [item.key]
+    assert await place.notes() == [f"Your request {receipt_for(item.key)} is now ticket T-1."]
+    entry = await place.only_entry()
+    assert (entry.status, entry.reference) == ("done", "T-1")
+
+
+async def test_an_outage_longer_than_all_attempts_gives_up_on_nothing(place: Place) -> None:
+    await place.promise_ticket()
+    dispatcher = place.dispatcher()
+    place.desk.failure = DependencyUnavailable("tickets")
+
+    for _ in range(10):
+        await dispatcher.work_once()
+    during = await place.only_entry()
+    place.desk.failure = None
+    await dispatcher.work_once()
+
+    assert during.status == "due"
+    assert during.item.attempts == 10
+    assert (await place.only_entry()).status == "done"
+    assert len(await place.notes()) == 1
+
+
+async def test_a_crash_between_opening_and_noting_it_opens_no_second_ticket(place: Place) -> None:
+    item = await place.promise_ticket()
+    (claimed,) = await place.outbox.claim(owner="crashed", limit=1, lease_seconds=0.0)
+    wanted = msgspec.convert(claimed.payload, type=NewTicket)
+    await place.desk.open_ticket("default", wanted)
+
+    await place.dispatcher().work_once()
+
+    assert len(place.desk.tickets) == 1
+    assert await place.notes() == [f"Your request {receipt_for(item.key)} is now ticket T-1."]
+
+
+async def test_two_dispatchers_open_each_ticket_once_and_tell_it_once(place: Place) -> None:
+    for number in range(12):
+        await place.promise_ticket(f"effect_{number}")
+
+    await asyncio.gather(*(place.dispatcher(owner=str(number)).work_once() for number in range(4)))
+
+    assert place.desk.calls == 12
+    assert len(place.desk.tickets) == 12
+    assert len(await place.notes()) == 12
+
+
+async def test_what_the_desk_refuses_for_good_is_given_up_and_the_customer_knows(place: Place) -> None:
+    item = await place.promise_ticket()
+    place.desk.failure = DependencyRejectedInput("tickets")
+
+    await place.dispatcher().work_once()
+
+    assert (await place.only_entry()).status == "dead"
+    (note,) = await place.notes()
+    assert receipt_for(item.key) in note
+    assert "could not" in note
+
+
+async def test_a_desk_that_keeps_answering_with_errors_is_given_up_after_the_attempts(place: Place) -> None:
+    await place.promise_ticket()
+    dispatcher = place.dispatcher()
+    place.desk.failure = ExternalApiFailed("tickets", answered_status=500)
+
+    await dispatcher.work_once()
+    await dispatcher.work_once()
+    before = await place.only_entry()
+    await dispatcher.work_once()
+
+    assert before.status == "due"
+    assert (await place.only_entry()).status == "dead"
+    assert place.desk.calls == 3
+
+
+async def test_one_broken_item_does_not_hold_up_the_next(place: Place) -> None:
+    broken = OutboxItem("effect_0", OutboxKind.TICKET, "default", place.conversation_id, {"nonsense": 1})
+    await place.outbox.put(broken)
+    await place.promise_ticket("effect_1")
+
+    await place.dispatcher().work_once()
+
+    statuses = {entry.item.key: entry.status for entry in await place.outbox.entries()}
+    assert statuses == {"effect_0": "dead", "effect_1": "done"}
+
+
+async def test_a_promised_message_is_sent_and_told(place: Place) -> None:
+    item = await place.promise_mail()
+
+    await place.dispatcher().work_once()
+
+    assert [sent.key for sent in place.channel.sent] == [item.key]
+    assert (await place.only_entry()).status == "done"
+    assert await place.notes() == [
+        f"The message with receipt number {receipt_for(item.key)} has been sent to you."
+    ]
+
+
+@pytest.mark.parametrize(
+    "failure", [DependencyUnavailable("notifications"), DependencyTimeout("notifications")]
+)
+async def test_a_message_that_was_not_taken_is_tried_again(place: Place, failure: CarelineError) -> None:
+    await place.promise_mail()
+    dispatcher = place.dispatcher()
+    place.channel.failure, place.channel.times = failure, 2
+
+    for _ in range(3):
+        await dispatcher.work_once()
+
+    assert len(place.channel.sent) == 1
+    assert (await place.only_entry()).status == "done"
+
+
+async def test_a_message_of_unknown_fate_is_left_to_a_person(place: Place) -> None:
+    await place.promise_mail()
+    dispatcher = place.dispatcher()
+    place.channel.failure = DependencyTimeout("notifications", may_have_happened=True)
+
+    await dispatcher.work_once()
+    place.channel.failure = None
+    await dispatcher.work_once()
+
+    assert place.channel.calls == 1
+    entry = await place.only_entry()
+    assert (entry.status, entry.error) == ("dead", "fate_unknown")
+    assert "cannot tell whether" in (await place.notes())[0]
+
+
+async def test_a_worker_that_died_while_sending_leaves_doubt_and_no_second_message(place: Place) -> None:
+    await place.promise_mail()
+    reached = asyncio.Event()
+
+    class DyingChannel(FakeChannel):
+        async def send(self, notification: Notification) -> str:
+            self.sent.append(notification)
+            reached.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    place.channel = DyingChannel()
+    impatient = DispatchPolicy(lease_seconds=0.0)
+    dying = asyncio.create_task(place.dispatcher(policy=impatient).work_once())
+    await reached.wait()
+    dying.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await dying
+
+    await place.dispatcher().work_once()
+
+    assert len(place.channel.sent) == 1
+    assert (await place.only_entry()).status == "dead"
+
+
+async def test_the_loop_wakes_when_a_dependency_is_back(place: Place) -> None:
+    await place.promise_ticket()
+    dispatcher = place.dispatcher()
+    place.desk.failure = DependencyUnavailable("tickets")
+    loop = asyncio.create_task(dispatcher.run())
+    async with asyncio.timeout(5.0):
+        await place.outbox.was_postponed.wait()
+
+    place.desk.failure = None
+    dispatcher.wake()
+
+    async with asyncio.timeout(5.0):
+        await place.outbox.was_done.wait()
+    loop.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await loop
+
+
+async def test_the_loop_outlives_an_outbox_that_cannot_be_asked(place: Place) -> None:
+    await place.promise_ticket()
+
+    place.outbox = WatchedOutbox(place.database, is_lost_at_first=True)
+    loop = asyncio.create_task(place.dispatcher(policy=DispatchPolicy(poll_seconds=0.01)).run())
+
+    async with asyncio.timeout(5.0):
+        await place.outbox.was_done.wait()
+    loop.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await loop
+
+
+async def test_a_conversation_that_is_gone_does_not_stop_the_work(place: Place) -> None:
+    place.conversation_id = "conv_erased"
+    await place.promise_ticket()
+
+    await place.dispatcher().work_once()
+
+    assert (await place.only_entry()).status == "done"

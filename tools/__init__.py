@@ -1,0 +1,1 @@
+"""What the agent can do for a customer, each call through the `ToolErrorHandler`."""

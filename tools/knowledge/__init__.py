@@ -1,0 +1,1 @@
+"""The company's help articles: reading, cutting, embedding, indexing, searching."""

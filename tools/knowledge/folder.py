@@ -1,0 +1,91 @@
+"""
+Which index of a tenant is the current one, and how it is replaced while others read it.
+
+`<data_dir>/knowledge/<tenant>/` holds one folder for each build and the file `current` with the name of one.
+A build is finished under another name, renamed, and pointed to: readers see the old index or the new, whole.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import DependencyUnavailable
+from core.ids import derived_id
+from tools.knowledge.index import DEPENDENCY, read_manifest
+
+_POINTER = "current"
+_UNFINISHED = ".building-"
+_LONGEST_BUILD = 24 * 3600.0  # seconds
+
+Signature = tuple[str, tuple[tuple[int, int, int], ...]]
+"""The current folder's name, and inode, size and time of its files: changes when anything is done to them."""
+
+
+class IndexFolder:
+    def __init__(self, data_dir: Path, tenant: str) -> None:
+        # A tenant's name comes from a token, so only the harmless ones become a folder's name as they are.
+        safe = tenant if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", tenant) else derived_id("tenant", tenant)
+        self.path = data_dir / "knowledge" / safe
+
+    def current(self) -> Path:
+        """
+        Raises:
+            DependencyUnavailable: ("knowledge") no index was ever built here, or it was taken away.
+        """
+        try:
+            name = (self.path / _POINTER).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise DependencyUnavailable(DEPENDENCY, "there is no index") from exc
+        if not re.fullmatch(r"[0-9]+-[A-Za-z0-9_]+", name):
+            raise DependencyUnavailable(DEPENDENCY, "the pointer to the index is damaged")
+        return self.path / name
+
+    def signature(self) -> Signature:
+        """A read and a few stats: cheap enough for each search to ask whether its index is still current."""
+        folder = self.current()
+        try:
+            with os.scandir(folder) as entries:
+                stats = sorted((entry.name, entry.stat()) for entry in entries)
+        except OSError as exc:
+            raise DependencyUnavailable(DEPENDENCY, "the index was taken away") from exc
+        return folder.name, tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for _, stat in stats)
+
+    @contextmanager
+    def building(self) -> Iterator[Path]:
+        """An empty folder to fill; it becomes the current one when the block ends well."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.path))
+        try:
+            yield unfinished
+            self._publish(unfinished)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _publish(self, unfinished: Path) -> None:
+        name = f"{read_manifest(unfinished).version}-{unfinished.name.removeprefix(_UNFINISHED)}"
+        unfinished.rename(self.path / name)
+        pointer = self.path / f".{_POINTER}-{name}"
+        pointer.write_text(name, encoding="utf-8")
+        pointer.replace(self.path / _POINTER)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what nobody reads any more. The build before stays for those who are reading it."""
+        current = self.current()
+        finished = sorted(
+            (folder for folder in self.path.glob("[0-9]*-*") if folder != current), key=_age_seconds
+        )
+        killed = [
+            folder for folder in self.path.glob(f"{_UNFINISHED}*") if _age_seconds(folder) > _LONGEST_BUILD
+        ]
+        for folder in (*finished[1:], *killed):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age_seconds(folder: Path) -> float:
+    return time.time() - folder.stat().st_mtime
