@@ -45,12 +45,22 @@ class IncomingMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """What a conversation stood at when its lease was given: all that a turn builds on, but for what was said before."""
+
+    conversation: "ConversationRecord"
+    state: ConversationState
+    customer_state: CustomerState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """
     The right to answer messages `after_seq` < seq ≤ `upto_seq` of a conversation as turn `turn_id`.
 
     Every commit is checked against `token`; `state_version` is the version of the state that the turn must build on. `fresh` are
-    the messages to be answered, and with `head` and `customer_version` tell whether a copy is complete.
+    the messages to be answered, and with `head` and `customer_version` tell whether a copy is complete. `basis` comes along where
+    it had to be read anyway; None says nothing.
     """
 
     tenant: str
@@ -66,6 +76,7 @@ class Lease:
     fresh: tuple[Message, ...] = ()
     customer_id: str = ""
     customer_version: int = 0
+    basis: Basis | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
