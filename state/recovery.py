@@ -51,6 +51,9 @@ _INTAKE_SQL_SECONDS = 0.55
 """A customer who cannot be served hears so within a second: time for SQL to fail, and for Redis after it."""
 
 _COPY_SECONDS = 0.25
+_SILENCE_SECONDS = 1.0
+"""For how long a Redis that did not answer in time is not asked for what only saves time: the customer has waited once."""
+
 _RETRY_AFTER_SECONDS = 2.0
 
 
@@ -79,6 +82,7 @@ class StateRecoveryHandler:
         self._redis = redis
         self._is_sql_down = False
         self._is_redis_skipped = False
+        self._redis_silent_until = 0.0
 
     @property
     def is_sql_down(self) -> bool:
@@ -271,7 +275,7 @@ class StateRecoveryHandler:
     ) -> None:
         """SQL must not lease a conversation whose journal is ahead of it."""
         journal = self._journal
-        if journal is None:
+        if journal is None or self._is_redis_silent():
             return
         try:
             if await self._ask_redis(lambda: journal.has_entries(tenant, conversation_id), deadline=deadline):
@@ -335,6 +339,8 @@ class StateRecoveryHandler:
 
     async def _quietly(self, attempt: Callable[[], Awaitable[T]]) -> T | None:
         """For what only saves time: Redis's absence, or damage in it, is logged and otherwise nothing."""
+        if self._is_redis_silent():
+            return None
         try:
             return await self._ask_redis(attempt, deadline=Deadline(self._clock, _COPY_SECONDS))
         except LeaseLost:
@@ -343,8 +349,13 @@ class StateRecoveryHandler:
             self._skip_redis(error)
             return None
 
+    def _is_redis_silent(self) -> bool:
+        return self._clock.monotonic() < self._redis_silent_until
+
     def _skip_redis(self, error: DependencyError | StateError) -> None:
         """An outage is told when it begins: the drain alone asks every second. Damage is told each time."""
+        if isinstance(error, DependencyTimeout):
+            self._redis_silent_until = self._clock.monotonic() + _SILENCE_SECONDS
         is_outage = isinstance(error, DependencyError)
         log = _log.debug if is_outage and self._is_redis_skipped else _log.warning
         self._is_redis_skipped = self._is_redis_skipped or is_outage

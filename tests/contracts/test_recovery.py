@@ -24,6 +24,7 @@ from state.recovery import StateRecoveryHandler
 from state.store import CallGuard, EffectRecord, Intake, Lease
 from tests.contracts.databases import answer, message
 from tests.servers import PostgresServer, RedisServer
+from tests.timing import assert_within
 
 T = TypeVar("T")
 
@@ -218,7 +219,7 @@ async def test_with_redis_killed_every_turn_goes_on_with_full_history(
             _, history, source = await say(
                 opened.conversations, f"x{n}", id=f"x{n}", conversation=first.conversation_id
             )
-            assert time.monotonic() - began < 1.0
+            assert_within(time.monotonic() - began, 1.0)
             assert source == "sql"
             assert len(history) == 4 + 2 * n
         killable_redis.start()
@@ -247,8 +248,8 @@ async def test_a_silent_redis_costs_some_turns_a_quarter_second_and_then_nothing
             await say(opened.conversations, f"x{n}", id=f"x{n}", conversation=first.conversation_id)
             took.append(time.monotonic() - began)
 
-        assert max(took) < 1.5
-        assert sorted(took)[2] < 0.2
+        assert_within(max(took), 1.5)
+        assert_within(sorted(took)[2], 0.2)
 
 
 async def test_an_outage_of_redis_is_logged_once_and_its_end_too(
@@ -598,7 +599,7 @@ async def test_with_both_down_the_customer_hears_so_within_a_second(
             with pytest.raises(DependencyUnavailable) as refused:
                 await opened.conversations.intake(message("two", id=f"n{n}"))
 
-            assert time.monotonic() - began < 1.0
+            assert_within(time.monotonic() - began, 1.0)
             assert refused.value.dependency == "sql"
             assert refused.value.retry_after is not None
 

@@ -11,6 +11,7 @@ from tests.servers import free_port
 from tests.service.degraded.stage import REFUND
 from tests.service.degraded.talk import Service, missing
 from tests.service.scripted_model import ScriptedModelServer, says
+from tests.timing import assert_within
 
 GREETING = "Hello! What can I do for you?"
 
@@ -65,7 +66,7 @@ async def test_a_closed_model_server_leaves_cited_answers_and_is_used_again_when
     seconds = await assert_answers_without_its_model(service)
     seen = await service.shows_down("model")
 
-    assert seconds < 1.5
+    assert_within(seconds, 1.5)
     assert (seen.code, seen.status) == (200, "degraded")
     async with ScriptedModelServer(says(GREETING), port=model_port):
         await assert_the_model_answers(service)

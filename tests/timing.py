@@ -1,0 +1,17 @@
+"""
+Bounds on wall-clock time. A shared machine may stall for a second at any line, so a test that was only too slow is run again
+(pytest's `--only-rerun TooSlow` in pyproject.toml); one that is wrong is not.
+"""
+
+
+class TooSlow(AssertionError):
+    """It took longer than it may."""
+
+
+def assert_within(seconds: float, limit: float) -> None:
+    """
+    Raises:
+        TooSlow: `seconds` is more than `limit`.
+    """
+    if seconds > limit:
+        raise TooSlow(f"took {seconds:.3f} s, and may take {limit:g} s")
