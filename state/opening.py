@@ -9,19 +9,22 @@ from dataclasses import dataclass
 
 from core.clock import Clock
 from core.settings import Settings
+from state.events import RecoveringTurnEvents
 from state.recovery import StateRecoveryHandler
 from state.redis.client import open_redis
 from state.redis.copy import RedisStateCopy
+from state.redis.events import LONGEST_BLOCK_SECONDS, RedisTurnEvents
 from state.redis.journal import RedisJournal
 from state.sql.conversations import SqlConversationStore
 from state.sql.customers import SqlCustomerDirectory
 from state.sql.engine import Database
+from state.sql.events import SqlTurnEvents
 from state.sql.knowledge import SqlArticles, SqlEmbeddings
 from state.sql.migrate import Branch, upgrade
 from state.sql.outbox import SqlOutbox
 from state.sql.secrets import SqlSecrets
 from state.sql.tickets import SqlTicketDesk
-from state.store import CallGuard
+from state.store import CallGuard, TurnEvents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class OpenState:
     """
 
     conversations: StateRecoveryHandler
+    events: TurnEvents
     outbox: SqlOutbox
     customers: SqlCustomerDirectory
     tickets: SqlTicketDesk
@@ -80,9 +84,19 @@ async def open_state(
         tickets_database = opened(settings.tickets_database_url, "tickets")
         copy: RedisStateCopy | None = None
         journal: RedisJournal | None = None
+        events: TurnEvents = SqlTurnEvents(database, clock=clock)
         if settings.redis_url is not None:
             client = open_redis(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds)
             closing.push_async_callback(client.aclose)
+            waiting = open_redis(
+                settings.redis_url, timeout_seconds=settings.redis_timeout_seconds + LONGEST_BLOCK_SECONDS
+            )
+            closing.push_async_callback(waiting.aclose)
+            events = RecoveringTurnEvents(
+                RedisTurnEvents(client, waiting, timeout_seconds=settings.redis_timeout_seconds),
+                events,
+                clock=clock,
+            )
             copy = RedisStateCopy(client, timeout_seconds=settings.redis_timeout_seconds)
             journal = RedisJournal(
                 client,
@@ -100,6 +114,7 @@ async def open_state(
                 journal=journal,
                 redis=redis if copy is not None else None,
             ),
+            events=events,
             outbox=SqlOutbox(database),
             customers=SqlCustomerDirectory(customers_database),
             tickets=SqlTicketDesk(tickets_database, clock=clock),

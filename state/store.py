@@ -334,6 +334,42 @@ class JournalSink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventBatch:
+    """
+    Encoded events of one run of a turn, up to its `last`-th.
+
+    `run` is the token of the lease under which the turn runs, so a later run has a greater one.
+    """
+
+    run: int
+    last: int
+    body: bytes
+
+
+class TurnEvents(Protocol):
+    """What turns that last tell listeners on other replicas. Nothing here is worth more than the turn's stored answer."""
+
+    @property
+    def place(self) -> str:
+        """Where the next batch goes; what was shared in another place is not found there."""
+        ...
+
+    async def share(self, tenant: str, turn_id: str, batch: EventBatch) -> bool:
+        """Whether the turn is asked to stop. A batch that is not after all others, by (run, last), is left out."""
+        ...
+
+    async def after(
+        self, tenant: str, turn_id: str, *, run: int, last: int, seconds: float
+    ) -> Sequence[EventBatch]:
+        """The batches after (run, last), oldest first; empty when none came within about `seconds`, 1 s at most."""
+        ...
+
+    async def ask_to_stop(self, tenant: str, turn_id: str) -> None: ...
+
+    async def is_stop_asked(self, tenant: str, turn_id: str) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxBacklog:
     """Items that wait to be carried out, and items that were given up."""

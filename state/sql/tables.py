@@ -127,6 +127,19 @@ effects = Table(
     Column("record", LargeBinary, nullable=False),
 )
 
+# What listeners on other replicas follow; a row of run 0 asks the turn to stop.
+turn_events = Table(
+    "turn_events",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("turn_id", String, primary_key=True),
+    Column("run", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+Index(None, turn_events.c.at)
+
 outbox = Table(
     "outbox",
     metadata,

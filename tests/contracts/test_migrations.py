@@ -34,7 +34,7 @@ def test_upgrading_twice_changes_nothing(empty_database: str) -> None:
 
     with _sync(empty_database).connect() as connection:
         revisions = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all()
-    assert set(revisions) == {"0001_record", "0001_customers", "0001_tickets"}
+    assert set(revisions) == {"0002_turn_events", "0001_customers", "0001_tickets"}
 
 
 def test_a_database_for_tickets_alone_gets_no_other_table(empty_database: str) -> None:
