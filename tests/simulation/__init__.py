@@ -1,0 +1,1 @@
+"""The state protocol on virtual time: many replicas, every fault, one seed."""
