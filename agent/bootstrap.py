@@ -140,6 +140,7 @@ async def open_careline(settings: Settings, *, library: Settings | None = None) 
                 handoff_timeout=timedelta(minutes=settings.handoff_timeout_minutes),
             ),
             clock=clock,
+            events=records.events,
         )
         dispatcher = OutboxDispatcher(
             records.outbox,

@@ -5,6 +5,7 @@ An effect's key counts the valid calls of its own tool within the turn, so a tur
 with other searches in between or a slip in its arguments, gives each of its effects the same key.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
@@ -58,8 +59,31 @@ class TurnTools:
         self._valid_calls_of: Counter[str] = Counter()
         self.outcomes: list[ToolOutcome] = []
         self.seconds = 0.0
+        self._under_way = 0
+        self._stop: Callable[[], object] | None = None
+
+    def stop(self, then: Callable[[], object]) -> None:
+        """No further call begins; `then` is called once those that are under way have ended."""
+        self._stop = then
+        if not self._under_way:
+            then()
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stop is not None
 
     async def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolOutcome:
+        if self._stop is not None:
+            await asyncio.Event().wait()  # until the brain that asks is cancelled
+        self._under_way += 1
+        try:
+            return await self._call(tool, arguments)
+        finally:
+            self._under_way -= 1
+            if self._stop is not None and not self._under_way:
+                self._stop()
+
+    async def _call(self, tool: str, arguments: Mapping[str, Any]) -> ToolOutcome:
         self._calls_of[tool] += 1
         step = self._valid_calls_of[tool] + 1
         identity = (self._caller.tenant, self._turn_id, tool)

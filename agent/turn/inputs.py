@@ -2,6 +2,7 @@
 What enters a turn and what comes out of it while it runs: the values between the HTTP interface and the pipeline.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -84,12 +85,27 @@ class Turns(Protocol):
         """The turn's result, from whichever replica runs it; None when it is not there in time."""
         ...
 
-    def events(self, tenant: str, turn_id: str) -> AsyncIterator[tuple[int, TurnEvent]]:
+    def events(self, tenant: str, turn_id: str, *, after: int = 0) -> AsyncIterator[tuple[int, TurnEvent]]:
         """
-        (n, event) from the turn's beginning, n from 1, ending with `Finished` or `Drain`.
+        (n, event) with growing n, ending with `Finished` or `Drain`, on whichever replica the turn runs.
 
-        A turn that runs on another replica yields its `Finished` only.
+        `after` is the number last heard, from this replica or another. The text since the last reset, over all that was ever
+        heard, is the reply when `Finished` comes.
         """
+        ...
+
+    async def stop(self, tenant: str, turn_id: str) -> None:
+        """
+        Ask the turn to end with what it has, wherever it runs; a call of a tool that is under way ends first.
+
+        Raises:
+            DependencyUnavailable, DependencyTimeout: nobody who runs it could be told.
+        """
+        ...
+
+    @property
+    def leaving(self) -> asyncio.Event:
+        """Set when this replica begins to go away."""
         ...
 
     async def turn(self, tenant: str, turn_id: str) -> TurnRecord | None: ...

@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from agent.brain.base import Brain, BrainReply, TurnInput
+from agent.turn.answers import DRAIN_RETRY_MS, Answers
 from agent.turn.effects import ToolRunner, TurnTools
-from agent.turn.inputs import ChatRequest, Delta, Drain, Finished, Submission, TurnEvent
+from agent.turn.inputs import ChatRequest, Drain, Finished, Submission, TurnEvent
 from agent.turn.sentences import sentence
+from agent.turn.sharing import SHARE_SECONDS, Sharing
 from agent.turn.steps import is_with_a_person, search_context, turn_commit, turn_input
 from agent.turn.stream import TurnStream
 from core.clock import Clock
@@ -38,12 +41,10 @@ from state.store import (
     Lease,
     Snapshot,
     TurnCommit,
+    TurnEvents,
     TurnRecord,
 )
 
-_POLL_SECONDS = (0.05, 0.1, 0.2, 0.4)
-"""How often a turn that runs on another replica is asked for, growing to the last value."""
-_DRAIN_RETRY_MS = 500
 _COMMIT_PAUSES = (0.1, 0.3, 0.9)
 """Between the tries of a commit: giving up would cost the customer the answer, and the wait until the lease runs out."""
 _TOOLS_RESERVE_SECONDS = 0.5
@@ -85,6 +86,7 @@ class TurnPipeline:
         metrics: TurnMetrics,
         policy: TurnPolicy,
         clock: Clock,
+        events: TurnEvents | None = None,
     ) -> None:
         self._store = store
         self._brain = brain
@@ -94,9 +96,12 @@ class TurnPipeline:
         self._policy = policy
         self._clock = clock
         self._errors = StructuredErrorLogger(log)
-        self._streams: dict[str, TurnStream] = {}
+        self._events = events
+        self._answers = Answers(store, events, take_up=self._resume_all, clock=clock)
+        self._streams = self._answers.streams
+        self._sharings: dict[str, Sharing] = {}
+        self._leaving = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
-        self._is_leaving = False
 
     # -- taking messages in ------------------------------------------------------------------------------------------
 
@@ -143,45 +148,21 @@ class TurnPipeline:
     # -- handing answers out -----------------------------------------------------------------------------------------
 
     async def wait(self, tenant: str, turn_id: str, *, seconds: float) -> TurnResult | None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                stream = self._streams.get(turn_id)
-                if stream is not None:
-                    end = await stream.end()
-                    if isinstance(end, Drain):
-                        return None
-                    if end.error is not None:
-                        raise end.error
-                    if end.result is not None:
-                        return end.result
-                return await self._stored_result(tenant, turn_id)
-        return None
+        return await self._answers.wait(tenant, turn_id, seconds=seconds)
 
-    async def events(self, tenant: str, turn_id: str) -> AsyncIterator[tuple[int, TurnEvent]]:
-        stream = self._streams.get(turn_id)
-        if stream is None:
-            result = await self._stored_result(tenant, turn_id)
-            if result is not None and result.reply is not None:
-                yield 1, Delta(text=result.reply.text)
-            yield 2, _end_of(result)
-            return
-        async for n, event in stream.listen():
-            if isinstance(event, Finished) and event.result is None and event.error is None:
-                yield n, _end_of(await self._stored_result(tenant, turn_id))
-            else:
-                yield n, event
+    def events(self, tenant: str, turn_id: str, *, after: int = 0) -> AsyncIterator[tuple[int, TurnEvent]]:
+        return self._answers.follow(tenant, turn_id, after=after)
 
-    async def _stored_result(self, tenant: str, turn_id: str) -> TurnResult | None:
-        """Ask until whoever runs the turn has committed it; None when this replica goes away. The caller bounds the time."""
-        asked = 0
-        while True:
-            record = await self._store.turn(tenant, turn_id)
-            if record is not None and record.result is not None:
-                return record.result
-            if self._is_leaving:
-                return None
-            await self._clock.sleep(_POLL_SECONDS[min(asked, len(_POLL_SECONDS) - 1)])
-            asked += 1
+    async def stop(self, tenant: str, turn_id: str) -> None:
+        sharing = self._sharings.get(turn_id)
+        if sharing is not None:
+            sharing.is_stop_asked = True
+        elif self._events is not None:
+            await self._events.ask_to_stop(tenant, turn_id)
+
+    @property
+    def leaving(self) -> asyncio.Event:
+        return self._leaving
 
     async def turn(self, tenant: str, turn_id: str) -> TurnRecord | None:
         return await self._store.turn(tenant, turn_id)
@@ -207,19 +188,25 @@ class TurnPipeline:
 
         `save_seconds` is what storing the message took that began the turn; a turn that is taken up later has none.
         """
-        if self._is_leaving:
+        if self._answers.leaving.is_set():
             self._start(self._store.release(lease))
             return
-        self._streams[lease.turn_id] = TurnStream()
+        self._streams[lease.turn_id] = TurnStream(lease.token)
         self._start(self._run(lease, save_seconds))
+
+    def _resume_all(self, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            log.info("turn.taken_up", conversation_id=lease.conversation_id, turn_id=lease.turn_id)
+            self.resume(lease)
 
     async def drain(self, seconds: float) -> None:
         """Let running turns finish for `seconds`, then tell who still waits to come back, and leave them to other replicas."""
+        self._leaving.set()
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
-        self._is_leaving = True
+        self._answers.leaving.set()
         for stream in self._streams.values():
-            stream.finish(Drain(retry_ms=_DRAIN_RETRY_MS))
+            stream.finish(Drain(retry_ms=DRAIN_RETRY_MS))
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -233,11 +220,16 @@ class TurnPipeline:
         following: Lease | None = lease
         while following is not None:
             lease = following
-            stream = self._streams.setdefault(lease.turn_id, TurnStream())
+            stream = self._streams.get(lease.turn_id)
+            if stream is None or stream.run != lease.token:
+                stream = self._streams[lease.turn_id] = TurnStream(lease.token)
+            sharing = self._sharings[lease.turn_id] = Sharing(self._events, lease, stream)
             try:
-                following, result = await self._turn(lease, stream, save_seconds)
+                following, result = await self._turn(lease, stream, sharing, save_seconds)
                 save_seconds = 0.0
                 stream.finish(Finished(result=result))
+                if sharing.has_begun:
+                    self._start(sharing.close())
             except asyncio.CancelledError:
                 await self._store.release(lease)
                 raise
@@ -250,10 +242,13 @@ class TurnPipeline:
                 stream.finish(Finished(result=None, error=exc))
                 following = None
             finally:
-                self._streams.pop(lease.turn_id, None)
+                if self._streams.get(lease.turn_id) is stream:
+                    del self._streams[lease.turn_id]
+                if self._sharings.get(lease.turn_id) is sharing:
+                    del self._sharings[lease.turn_id]
 
     async def _turn(
-        self, lease: Lease, stream: TurnStream, save_seconds: float
+        self, lease: Lease, stream: TurnStream, sharing: Sharing, save_seconds: float
     ) -> tuple[Lease | None, TurnResult]:
         with bound_ids(conversation_id=lease.conversation_id, turn_id=lease.turn_id):
             started = self._clock.monotonic()
@@ -267,7 +262,8 @@ class TurnPipeline:
             if is_with_a_person(snapshot.conversation, turn.now):
                 brain = await self._wait_for_person(turn, stream)
             else:
-                brain = await self._keeping_lease(lease, self._think(turn, tools, stream))
+                brain = await self._keeping_lease(lease, self._think(turn, tools, stream), sharing, tools)
+            await stream.become(brain.text)
 
             thought = self._clock.monotonic()
             timings = Timings(
@@ -339,6 +335,13 @@ class TurnPipeline:
         except TimeoutError:
             log.warning("turn.deadline_passed")
             closing = sentence("out_of_time", turn.locale)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not tools.is_stopped or task is None:
+                raise
+            task.uncancel()
+            log.info("turn.stopped")
+            closing = sentence("stopped", turn.locale)
         except LeaseLost:
             raise
         except Exception as exc:  # an accepted message gets a reply, whatever a brain does
@@ -356,15 +359,29 @@ class TurnPipeline:
             text=stream.shown, state=turn.state, status=TurnStatus.HANDED_OVER, brain=self._brain.name
         )
 
-    async def _keeping_lease(self, lease: Lease, work: Awaitable[BrainReply]) -> BrainReply:
-        """Renew the lease while `work` runs; a lost lease cancels it and raises LeaseLost."""
+    async def _keeping_lease(
+        self, lease: Lease, work: Awaitable[BrainReply], sharing: Sharing, tools: TurnTools
+    ) -> BrainReply:
+        """
+        While `work` runs, renew the lease, tell other replicas of it, and hear whether it shall stop.
+
+        A lost lease cancels it and raises LeaseLost.
+        """
         worker = asyncio.ensure_future(work)
+        renew_seconds = self._policy.lease_seconds / 3
+        renew_at = self._clock.monotonic() + renew_seconds
         try:
             while True:
-                done, _ = await asyncio.wait({worker}, timeout=self._policy.lease_seconds / 3)
+                done, _ = await asyncio.wait({worker}, timeout=SHARE_SECONDS)
                 if done:
                     return worker.result()
-                await self._store.renew(lease)
+                sharing.occasion()
+                if sharing.is_stop_asked and not tools.is_stopped:
+                    # A task that cancels itself as it ends would be taken for cancelled: so another step does it.
+                    tools.stop(partial(asyncio.get_running_loop().call_soon, worker.cancel))
+                if self._clock.monotonic() >= renew_at:
+                    await self._store.renew(lease)
+                    renew_at = self._clock.monotonic() + renew_seconds
         finally:
             if not worker.done():
                 worker.cancel()
@@ -391,10 +408,6 @@ class TurnPipeline:
             conversation_id=conversation_id,
         )
         self._errors.log_conversation_error(context, exc=exc)
-
-
-def _end_of(result: TurnResult | None) -> Finished | Drain:
-    return Finished(result=result) if result is not None else Drain(retry_ms=_DRAIN_RETRY_MS)
 
 
 def _ms(seconds: float) -> float:

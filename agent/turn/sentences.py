@@ -4,7 +4,7 @@ What the turn itself may have to say when no brain can: keyed by locale, English
 
 from typing import Literal
 
-SentenceName = Literal["handed_over", "out_of_time", "went_wrong"]
+SentenceName = Literal["handed_over", "out_of_time", "stopped", "went_wrong"]
 
 _SENTENCES: dict[str, dict[SentenceName, str]] = {
     "en": {
@@ -14,6 +14,7 @@ _SENTENCES: dict[str, dict[SentenceName, str]] = {
         "out_of_time": (
             "I could not finish this in time. Your message is kept; you can ask me again, or I can hand you over to a person."
         ),
+        "stopped": "I stopped here, as you asked.",
         "went_wrong": (
             "Something went wrong on our side while I worked on your message. It is kept; you can ask me again, or I can hand "
             "you over to a person."

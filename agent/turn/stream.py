@@ -3,15 +3,21 @@ The events of running turns, kept in memory while they run, for any number of li
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from agent.turn.inputs import Delta, Drain, Finished, Reset, Status, TurnEvent
 
+RUN = 1_000_000_000
+"""An event's number is `run * RUN + k`: a run that begins again, under a later lease, goes on with greater numbers."""
+RETOLD = (1 << 62) * RUN
+"""Numbers from here on tell a stored answer: no run comes after it."""
+
 
 class TurnStream:
-    """One turn's events. It is the brain's `Emitter`; the pipeline adds the end."""
+    """One run's events. It is the brain's `Emitter`; the pipeline adds the end. `run` is the token of its lease."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: int = 0) -> None:
+        self.run = run
         self._events: list[TurnEvent] = []
         self._news = asyncio.Event()
         self.shown = ""
@@ -30,6 +36,12 @@ class TurnStream:
             self.shown = ""
             self._add(Reset())
 
+    async def become(self, text: str) -> None:
+        """Make what was shown exactly `text`."""
+        if self.shown != text:
+            await self.reset()
+            await self.text(text)
+
     def finish(self, end: Finished | Drain) -> None:
         if not self.has_ended:
             self._add(end)
@@ -38,14 +50,29 @@ class TurnStream:
     def has_ended(self) -> bool:
         return bool(self._events) and isinstance(self._events[-1], (Finished, Drain))
 
-    async def listen(self) -> AsyncIterator[tuple[int, TurnEvent]]:
-        """Everything from the beginning, then what comes, up to the end. `n` counts from 1."""
-        position = 0
+    @property
+    def length(self) -> int:
+        return len(self._events)
+
+    def since(self, position: int) -> Sequence[TurnEvent]:
+        return self._events[position:]
+
+    async def listen(self, after: int = 0) -> AsyncIterator[tuple[int, TurnEvent]]:
+        """
+        What comes after event number `after`, up to the end; who has read of an earlier run is told to forget it first.
+
+        `after` is a number of this run or of an earlier one.
+        """
+        run, position = divmod(after, RUN)
+        if run != self.run:
+            position = 0
+            if after > 0:
+                yield self.run * RUN, Reset()
         while True:
             while position < len(self._events):
                 event = self._events[position]
                 position += 1
-                yield position, event
+                yield self.run * RUN + position, event
                 if isinstance(event, (Finished, Drain)):
                     return
             news = self._news

@@ -67,6 +67,8 @@ class MemoryTurns:
         self.script: Script = (Status("thinking"), Delta("You can "), Delta("return it."))
         self.submitted: list[ChatRequest] = []
         self.is_away = False
+        self.stopped: list[str] = []
+        self.leaving = asyncio.Event()
         self._conversations: dict[tuple[str, str], ConversationRecord] = {}
         self._messages: dict[str, list[Message]] = {}
         self._turns: dict[tuple[str, str], TurnRecord] = {}
@@ -134,8 +136,10 @@ class MemoryTurns:
                         return event.result
         return None
 
-    async def events(self, tenant: str, turn_id: str) -> AsyncIterator[tuple[int, TurnEvent]]:
-        position = 0
+    async def events(
+        self, tenant: str, turn_id: str, *, after: int = 0
+    ) -> AsyncIterator[tuple[int, TurnEvent]]:
+        position = after
         while True:
             async with self._changed:
                 while len(self._events[turn_id]) <= position:
@@ -145,6 +149,9 @@ class MemoryTurns:
             yield position, event
             if isinstance(event, Finished):
                 return
+
+    async def stop(self, tenant: str, turn_id: str) -> None:
+        self.stopped.append(turn_id)
 
     async def turn(self, tenant: str, turn_id: str) -> TurnRecord | None:
         return self._turns.get((tenant, turn_id))

@@ -100,7 +100,9 @@ async def test_a_turn_without_an_answer_ends_in_a_problem() -> None:
 
 
 async def test_events_that_break_off_still_end_for_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(self: MemoryTurns, tenant: str, turn_id: str) -> AsyncIterator[tuple[int, TurnEvent]]:
+    async def broken(
+        self: MemoryTurns, tenant: str, turn_id: str, *, after: int = 0
+    ) -> AsyncIterator[tuple[int, TurnEvent]]:
         yield 1, Delta("Half ")
         raise RuntimeError("secret")
 
@@ -113,7 +115,9 @@ async def test_events_that_break_off_still_end_for_the_reader(monkeypatch: pytes
 
 
 async def test_a_server_that_leaves_tells_when_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def draining(self: MemoryTurns, tenant: str, turn_id: str) -> AsyncIterator[tuple[int, TurnEvent]]:
+    async def draining(
+        self: MemoryTurns, tenant: str, turn_id: str, *, after: int = 0
+    ) -> AsyncIterator[tuple[int, TurnEvent]]:
         yield 1, Drain(retry_ms=500)
 
     monkeypatch.setattr(MemoryTurns, "events", draining)

@@ -28,7 +28,9 @@ class GivenTurns(MemoryTurns):
         super().__init__()
         self._steps = steps
 
-    async def events(self, tenant: str, turn_id: str) -> AsyncIterator[tuple[int, TurnEvent]]:
+    async def events(
+        self, tenant: str, turn_id: str, *, after: int = 0
+    ) -> AsyncIterator[tuple[int, TurnEvent]]:
         n = 0
         for step in self._steps:
             if isinstance(step, int | float):
