@@ -20,6 +20,7 @@ from agent.api.origins import Origins
 from agent.api.parts import ServiceParts
 from agent.api.problems import ProblemResponses
 from agent.api.security import Callers
+from agent.api.turns import turn_routes
 from agent.api.visitors import visitor_routes
 from core.errors import CarelineError
 
@@ -38,6 +39,7 @@ def create_app(parts: ServiceParts, *, pages: Sequence[APIRouter] = ()) -> FastA
     for router in (
         chat_routes(parts, callers),
         conversation_routes(parts, callers),
+        turn_routes(parts, callers),
         visitor_routes(callers, parts.limits),
         health_routes(parts),
         *pages,

@@ -9,11 +9,11 @@ from starlette.responses import Response, StreamingResponse
 
 from agent.api.accepting import EVENT_STREAM, JSON, chosen_form
 from agent.api.bodies import read_json, validated
-from agent.api.document import answers, body_of, header
+from agent.api.document import LAST_EVENT_ID, answers, body_of, header
 from agent.api.parts import ServiceParts
 from agent.api.problems import request_id_of
 from agent.api.security import Callers, acting_for
-from agent.api.stream import HEADERS, SseTurn
+from agent.api.stream import HEADERS, SseTurn, last_event_number
 from agent.api.wire import ID_CHARACTERS, ChatBody
 from agent.turn.inputs import ChatRequest, Submission
 from core.errors import FieldError, ValidationFailed
@@ -40,6 +40,7 @@ def chat_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
             "requestBody": body_of("ChatBody"),
             "parameters": [
                 header("Idempotency-Key", "The same thing as client_message_id.", most=ID_CHARACTERS),
+                LAST_EVENT_ID,
                 header("Prefer", "`respond-async`: answer 202 once the message is stored."),
             ],
         },
@@ -65,7 +66,12 @@ def chat_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
         request.state.is_stored = True
         if form == EVENT_STREAM:
             stream = SseTurn(
-                turns, submission, tenant=caller.tenant, request_id=request_id_of(request), log=parts.log
+                turns,
+                submission,
+                tenant=caller.tenant,
+                request_id=request_id_of(request),
+                log=parts.log,
+                after=last_event_number(request.headers.get("last-event-id"), submission.turn_id),
             )
             return StreamingResponse(stream.chunks(), media_type=EVENT_STREAM, headers=HEADERS)
         if submission.result is not None:

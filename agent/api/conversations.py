@@ -1,6 +1,6 @@
 """
-Read what was said: conversations, their messages, single turns; and hand a visitor's conversation to the
-signed-in customer.
+Read what was said: conversations and their messages, stored and to come; and hand a visitor's conversation to the signed-in
+customer.
 """
 
 from typing import Annotated
@@ -8,26 +8,27 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from agent.api.accepting import JSON, chosen_form
+from agent.api.accepting import EVENT_STREAM, JSON, chosen_form
 from agent.api.bodies import read_json, validated
-from agent.api.document import answers, body_of
+from agent.api.document import LAST_EVENT_ID, answers, body_of
+from agent.api.messages import SseConversation
 from agent.api.parts import ServiceParts
 from agent.api.problems import ClaimedAlready
 from agent.api.security import Callers, check_may_read
+from agent.api.stream import HEADERS
 from agent.api.tokens import VISITOR_PREFIX
 from agent.api.wire import (
-    ID_CHARACTERS,
     ClaimBody,
     MessagePage,
+    could_be_ours,
     view_of_conversation,
     view_of_message,
 )
 from core.errors import AuthenticationFailed, NotFound, PermissionDenied
 from core.identity import Caller, CallerKind
-from core.messages import TurnResult
-from state.store import ConversationRecord, TurnRecord
+from state.store import ConversationRecord
 
 _MOST_MESSAGES = 1000
 _GREATEST_SEQ = 2**31 - 1
@@ -40,7 +41,7 @@ def conversation_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
 
     async def readable(caller: Caller, conversation_id: str) -> ConversationRecord:
         record = None
-        if _could_be_ours(conversation_id):
+        if could_be_ours(conversation_id):
             record = await turns.conversation(caller.tenant, conversation_id)
         if record is None:
             raise NotFound
@@ -86,18 +87,30 @@ def conversation_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
         )
 
     @router.get(
-        "/v1/turns/{turn_id}",
-        summary="A turn: the answer, or that it is on its way",
-        responses=answers({200: "TurnResult"}, errors=_READ_ERRORS),
+        "/v1/conversations/{conversation_id}/events",
+        summary="Every new message of the conversation, as it comes",
+        responses=answers({200: ""}, errors=_READ_ERRORS, streams=True),
+        response_class=StreamingResponse,
+        openapi_extra={"parameters": [LAST_EVENT_ID]},
     )
-    async def turn(request: Request, turn_id: str) -> Response:
+    async def events(
+        request: Request,
+        conversation_id: str,
+        after: Annotated[
+            int | None,
+            Query(
+                ge=0, le=_GREATEST_SEQ, description="Only messages with a greater seq; else those to come."
+            ),
+        ] = None,
+    ) -> Response:
         caller = await callers.caller(request)
-        chosen_form(request, (JSON,))
-        record = await turns.turn(caller.tenant, turn_id) if _could_be_ours(turn_id) else None
-        if record is None:
-            raise NotFound
-        check_may_read(caller, record.customer_id)
-        return _json(record.result if record.result is not None else _unfinished(record))
+        chosen_form(request, (EVENT_STREAM,))
+        record = await readable(caller, conversation_id)
+        heard = _seq(request.headers.get("last-event-id"))
+        if heard is None:
+            heard = record.head if after is None else after
+        stream = SseConversation(turns, record, after=heard, clock=parts.clock, log=parts.log)
+        return StreamingResponse(stream.chunks(), media_type=EVENT_STREAM, headers=HEADERS)
 
     @router.post(
         "/v1/conversations/{conversation_id}/claim",
@@ -118,7 +131,7 @@ def conversation_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
             raise AuthenticationFailed("visitor_token is not a visitor's token.")
         visitor = callers.visitors.read(body.visitor_token, is_renewal=True)
         before = None
-        if _could_be_ours(conversation_id) and visitor.tenant == caller.tenant:
+        if could_be_ours(conversation_id) and visitor.tenant == caller.tenant:
             before = await turns.conversation(caller.tenant, conversation_id)
         if before is None:
             raise NotFound
@@ -133,19 +146,10 @@ def conversation_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
     return router
 
 
-def _could_be_ours(identifier: str) -> bool:
-    """Ids are ours or derived by us; anything else need not reach a database, which may choke on it."""
-    return 0 < len(identifier) <= ID_CHARACTERS and identifier.isascii() and identifier.isprintable()
-
-
-def _unfinished(record: TurnRecord) -> TurnResult:
-    return TurnResult(
-        conversation_id=record.conversation_id,
-        turn_id=record.turn_id,
-        message_id=record.message_id,
-        status=record.status,
-        durability=record.durability,
-    )
+def _seq(last_event_id: str | None) -> int | None:
+    """Anything that is not one of our ids is as good as none."""
+    text = last_event_id or ""
+    return min(int(text), _GREATEST_SEQ) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
 def _json(value: msgspec.Struct) -> Response:

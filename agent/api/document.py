@@ -52,10 +52,10 @@ _MEANINGS = {
 def answers(
     results: Mapping[int, str], *, errors: Sequence[int], streams: bool = False
 ) -> dict[int | str, dict[str, Any]]:
-    """FastAPI's `responses` of a route: schemas of its results by status, and its errors."""
+    """FastAPI's `responses` of a route: schemas of its results by status ("" for events only), and its errors."""
     described: dict[int | str, dict[str, Any]] = {}
     for status, name in results.items():
-        content: dict[str, Any] = {"application/json": {"schema": _ref(name)}}
+        content: dict[str, Any] = {"application/json": {"schema": _ref(name)}} if name else {}
         if streams and status == 200:
             content["text/event-stream"] = {"schema": {"type": "string"}}
         described[status] = {"description": _MEANINGS[status], "content": content}
@@ -76,6 +76,9 @@ def header(name: str, description: str, *, most: int | None = None) -> dict[str,
     if most is not None:
         schema |= {"minLength": 1, "maxLength": most, "pattern": "^[ -~]+$"}
     return {"in": "header", "name": name, "required": False, "description": description, "schema": schema}
+
+
+LAST_EVENT_ID = header("Last-Event-ID", "The id of the last event that an earlier connection brought.")
 
 
 def install_document(app: FastAPI) -> None:

@@ -19,11 +19,12 @@ from core.messages import TurnResult
 
 HEARTBEAT_SECONDS = 15.0
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_HEARTBEAT = b": still here\n\n"
+_LONGEST_NUMBER = 30
+HEARTBEAT = b": still here\n\n"
 
 
 class SseTurn:
-    """One reader of one turn."""
+    """One reader of one turn; `after` is the number of the last event that an earlier connection brought, None for none."""
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class SseTurn:
         tenant: str,
         request_id: str,
         log: EventLog,
+        after: int | None = None,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._turns = turns
@@ -40,6 +42,8 @@ class SseTurn:
         self._tenant = tenant
         self._request_id = request_id
         self._log = log
+        self._after = after
+        self._is_from_beginning = not after
         self._heartbeat_seconds = heartbeat_seconds
         self._waiting: list[tuple[int, TurnEvent]] = []
         self._news = asyncio.Event()
@@ -53,8 +57,9 @@ class SseTurn:
             "message_id": taken.message_id,
             "durability": taken.durability,
         }
-        yield self._event("accepted", 0, orjson.dumps(accepted))
-        if taken.result is not None:
+        if self._after is None:
+            yield self._event("accepted", 0, orjson.dumps(accepted))
+        if taken.result is not None and self._is_from_beginning:
             yield self._finish(1, Finished(taken.result))
             return
         follower = asyncio.create_task(self._follow())
@@ -65,7 +70,7 @@ class SseTurn:
                     async with asyncio.timeout(self._heartbeat_seconds):
                         await self._news.wait()
                 except TimeoutError:
-                    yield _HEARTBEAT
+                    yield HEARTBEAT
                     continue
                 self._news.clear()
                 ready, self._waiting = self._waiting, []
@@ -79,7 +84,9 @@ class SseTurn:
         n = 0
         last: TurnEvent | None = None
         try:
-            async for n, last in self._turns.events(self._tenant, self._submission.turn_id):
+            async for n, last in self._turns.events(
+                self._tenant, self._submission.turn_id, after=self._after or 0
+            ):
                 self._tell(n, last)
         except Exception as exc:
             # The reader must get an end, whatever became of the events; the turn itself runs on.
@@ -113,6 +120,7 @@ class SseTurn:
                 return b"".join(pieces), True
             if isinstance(event, Reset):
                 self._shown.clear()
+                self._is_from_beginning = True
             name = "reset" if isinstance(event, Reset) else "status"
             pieces.append(self._event(name, n, _encoded(event)))
         if texts:
@@ -133,7 +141,7 @@ class SseTurn:
         """
         text = result.reply.text if result.reply is not None else ""
         shown = "".join(self._shown)
-        if shown == text:
+        if shown == text or not self._is_from_beginning:
             return b""
         # With the id of what came before: who breaks off here and resumes gets the message.
         n = max(0, n - 1)
@@ -156,6 +164,14 @@ class SseTurn:
             name.encode(),
             payload,
         )
+
+
+def last_event_number(header: str | None, turn_id: str) -> int | None:
+    """The number in a `Last-Event-ID` of this turn; None for anything else: the turn is then told from its beginning."""
+    name, _, number = (header or "").rpartition(":")
+    if name != turn_id or not number.isascii() or not number.isdecimal() or len(number) > _LONGEST_NUMBER:
+        return None
+    return int(number)
 
 
 def _encoded(event: Status | Reset) -> bytes:

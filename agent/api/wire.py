@@ -30,6 +30,11 @@ def _message(text: str) -> str:
     return storable(text)
 
 
+def could_be_ours(identifier: str) -> bool:
+    """Ids are ours or derived by us; anything else need not reach a database, which may choke on it."""
+    return 0 < len(identifier) <= ID_CHARACTERS and identifier.isascii() and identifier.isprintable()
+
+
 Id = Annotated[str, Field(min_length=1, max_length=ID_CHARACTERS), AfterValidator(storable)]
 
 
