@@ -4,13 +4,14 @@ What must hold of every world, whatever went wrong in it; nothing here knows how
 
 from collections import Counter
 
-from core.messages import Message, MessageRole
+from core.messages import ActionStatus, Durability, Message, MessageRole
 from tests.simulation.clients import Sent
 from tests.simulation.outside import SEEN, SimulatedChannel, SimulatedDesk
 from tests.simulation.record import Conversation, SqlTables
 from tests.simulation.redis_server import TinyRedis
 
 _JOURNAL = (b"careline:journal.entries", b"careline:journal.document", b"careline:journal.effect:")
+_KEPT = (ActionStatus.SUCCEEDED, ActionStatus.QUEUED)
 _JOURNAL_SETS = (b"careline:journal.pending", b"careline:journal.effects")
 
 
@@ -68,6 +69,7 @@ class Checker:
         forked = self._forked()
         self.counts["conversations"] += len(self._tables.conversations)
         self.counts["forked (dual partition)"] += len(forked)
+        self.counts["taken by two stores"] += len(self._tables.seen.taken_twice)
         self.counts["journaled messages"] += len(self._tables.seen.journaled_messages)
         self.counts["journaled turns"] += len(self._tables.seen.journaled_turns)
         self.counts["second answers (dual partition)"] += len(self._tables.seen.second_answers)
@@ -77,7 +79,7 @@ class Checker:
                 self._check_fold(name, row)
                 self._check_order(name, row)
         self._check_promises(forked)
-        self._check_effects()
+        self._check_effects(forked)
 
     def _check_log(self, name: str, row: Conversation) -> None:
         seqs = [message.seq for message in row.messages]
@@ -144,31 +146,44 @@ class Checker:
                 if (turn_id, told) != (stored.turn_id, text) and not is_excused:
                     self._wrong(f"{sent.client_message_id}: told {told!r}, stored {text!r}")
 
-    def _check_effects(self) -> None:
-        for row in self._tables.conversations.values():
+    def _check_effects(self, forked: set[str]) -> None:
+        """Nothing twice; and what the stored answer says was done, or will be, has been done once."""
+        for (_, conversation_id), row in self._tables.conversations.items():
+            tickets: Counter[str] = Counter()
             for message in row.messages:
                 if message.role is not MessageRole.CUSTOMER:
                     continue
                 name, *orders = message.text.split()
-                tickets, mails = self._desk.subjects[f"Ticket {name}"], self._channel.sent[f"Mail {name}"]
-                self.counts["tickets"] += tickets
+                opened, mails = self._desk.subjects[f"Ticket {name}"], self._channel.sent[f"Mail {name}"]
+                tickets[message.turn_id or ""] += opened
+                self.counts["tickets"] += opened
                 self.counts["mails"] += mails
-                if tickets != ("ticket" in orders):
-                    self._wrong(f"{name}: {tickets} tickets")
-                if mails > ("notify" in orders):
-                    self._wrong(f"{name}: {mails} mails")
+                is_doubled = opened > ("ticket" in orders) or mails > ("notify" in orders)
+                if is_doubled and conversation_id in forked:
+                    self.counts["effects doubled (taken by two stores)"] += 1
+                elif is_doubled:
+                    self._wrong(f"{name}: {opened} tickets, {mails} mails")
+            for turn_id, turn in row.turns.items():
+                promised = sum(
+                    action.tool == "open_ticket" and action.status in _KEPT
+                    for action in (turn.result.actions if turn.result is not None else ())
+                )
+                if tickets[turn_id] < promised:
+                    self._wrong(f"{turn_id}: {promised} tickets promised, {tickets[turn_id]} opened")
 
     # -- looking things up -------------------------------------------------------------------------------------------
 
     def _forked(self) -> set[str]:
-        """By the versions that commits met: only a journaled turn may have come in between."""
+        """By the versions that commits met, and by messages that two stores took for new."""
         forked: set[str] = set()
-        for name, built_on, met, by in self._tables.seen.built_on:
+        for name, built_on, met, durability in self._tables.seen.built_on:
             row = self._tables.conversations[("default", name)]
-            between = row.sources[built_on:met]
-            if by == "sql" and (built_on > met or "sql" in between):
+            if durability == Durability.SQL and (built_on > met or "sql" in row.sources[built_on:met]):
                 self._wrong(f"{name}: a turn built on version {built_on} was committed over {met}")
             forked.add(name)
+        for (_, name), row in self._tables.conversations.items():
+            if any(message.message_id in self._tables.seen.taken_twice for message in row.messages):
+                forked.add(name)
         return forked
 
     def _journaled(self) -> list[bytes]:

@@ -114,8 +114,8 @@ class Nemesis:
         if self._is_over:
             return
         server.kill()
-        if server is self._stage.redis and not self._stage.tiny.is_durable:
-            self._stage.tiny.forget_all()
+        if server is self._stage.redis:
+            self._stage.tiny.restart()
         await self._lasting(name, 0.2, 4.0)
         server.start()
 

@@ -86,14 +86,18 @@ class OutboxRow:
 
 @dataclass(slots=True)
 class Seen:
-    """For the checker. `built_on` holds (conversation, version it was built on, version it met) of commits where they differ."""
+    """
+    For the checker. `built_on` holds (conversation, version it was built on, version it met, whose lease) of commits where the
+    versions differ; `taken_twice` messages that SQL and the journal, or two journals, each took for new.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     built_on: list[tuple[str, int, int, str]] = field(default_factory=list)
     second_answers: list[tuple[str, str]] = field(default_factory=list)
     journaled_messages: set[str] = field(default_factory=set)
     journaled_turns: set[str] = field(default_factory=set)
-    token_order: list[str] = field(default_factory=list)
+    taken_at: dict[str, datetime] = field(default_factory=dict)
+    taken_twice: set[str] = field(default_factory=set)
 
 
 class SqlTables:
@@ -320,7 +324,7 @@ class SqlTables:
         lease = commit.lease
         if lease.state_version != row.version:
             self.seen.built_on.append(
-                (lease.conversation_id, lease.state_version, row.version, "sql" if is_fenced else "journal")
+                (lease.conversation_id, lease.state_version, row.version, lease.durability.value)
             )
         reply = msgspec.structs.replace(commit.reply, seq=row.record.head + 1)
         row.add(reply)
@@ -390,8 +394,11 @@ class SqlTables:
         if row is None:
             row = self._created(message, entry.conversation_id)
         if row.find(entry.message_id) is not None:
+            if self.seen.taken_at.get(entry.message_id) != message.at:
+                self.seen.taken_twice.add(entry.message_id)
             return 0
         self.seen.journaled_messages.add(entry.message_id)
+        self.seen.taken_at[entry.message_id] = message.at
         seq = row.record.head + 1
         turn = row.turns.get(entry.turn_id)
         if turn is None:

@@ -35,6 +35,13 @@ class TinyRedis:
         self._expires: dict[bytes, float] = {}
         self._now = now
         self.is_durable = is_durable
+        self._known: set[str] = set()
+
+    def restart(self) -> None:
+        """Scripts are forgotten, and without a durable file everything else."""
+        self._known.clear()
+        if not self.is_durable:
+            self.forget_all()
 
     def forget_all(self) -> None:
         self.keys.clear()
@@ -207,11 +214,12 @@ class TinyRedis:
         sha = hashlib.sha1(script, usedforsecurity=False).hexdigest()
         if sha not in TinyRedis._scripts:
             TinyRedis._scripts[sha] = _compiled(script)
+        self._known.add(sha)
         return sha.encode()
 
     def do_evalsha(self, sha: bytes, count: bytes, *rest: bytes) -> Reply:
         function = TinyRedis._scripts.get(sha.decode())
-        if function is None:
+        if function is None or sha.decode() not in self._known:
             raise NoScriptError("NOSCRIPT No matching script.")
         split = int(count)
         lua = _runtime()
