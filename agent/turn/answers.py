@@ -176,7 +176,8 @@ def _end(result: TurnResult, listener: Listener, *, is_over: bool) -> Iterator[N
     if listener.text == text or (listener.text is None and is_over):
         yield listener.after + 1, Finished(result=result)
         return
-    if listener.text != "":
+    if listener.text != "" and listener.after < RETOLD:
         yield RETOLD, Reset()
-    yield RETOLD + 1, Delta(text=text)
+    if listener.after < RETOLD + 1:
+        yield RETOLD + 1, Delta(text=text)
     yield RETOLD + 2, Finished(result=result)
