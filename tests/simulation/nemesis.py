@@ -116,7 +116,7 @@ class Nemesis:
         server.kill()
         if server is self._stage.redis:
             self._stage.tiny.restart()
-        await self._lasting(name, 0.2, 4.0)
+        await self._lasting(name, 0.3, 4.0)
         server.start()
 
     async def _kill_sql(self) -> None:
@@ -133,7 +133,7 @@ class Nemesis:
     async def _stall(self, server: Server, name: str) -> None:
         if not self._is_over:
             server.pause()
-            await self._lasting(name, 0.2, 4.0)
+            await self._lasting(name, 0.3, 4.0)
             server.go_on()
 
     async def _stall_sql(self) -> None:

@@ -98,6 +98,8 @@ class Seen:
     journaled_turns: set[str] = field(default_factory=set)
     taken_at: dict[str, datetime] = field(default_factory=dict)
     taken_twice: set[str] = field(default_factory=set)
+    planned_twice: set[str] = field(default_factory=set)
+    """Subjects of effects that were planned in SQL and, apart from that, in the journal."""
 
 
 class SqlTables:
@@ -110,6 +112,8 @@ class SqlTables:
         self.effects: dict[Key, EffectRecord] = {}
         self.outbox: dict[Key, OutboxRow] = {}
         self.seen = Seen()
+        self.on_new_message: Callable[[str, str, str], None] = lambda *_: None
+        """Hears (conversation, client's message id, replica) of each message that intake stores."""
 
     # -- intake ------------------------------------------------------------------------------------------------------
 
@@ -131,6 +135,7 @@ class SqlTables:
         until = row.record.handed_over_until
         if until is not None and microseconds(until) > self.now() and not row.waiting:
             return self._kept_for_a_person(row, message, message_id)
+        self.on_new_message(conversation_id, message.client_message_id, owner)
         seq = row.record.head + 1
         joinable = [turn for turn in row.waiting if turn.turn_id != row.running]
         if joinable:
@@ -445,6 +450,8 @@ class SqlTables:
 
     def _absorb_effect(self, effect: EffectRecord) -> int:
         stored = self.effects.get((effect.tenant, effect.key))
+        if stored is not None and stored.arguments.get("run") != effect.arguments.get("run"):
+            self.seen.planned_twice.add(str(effect.arguments.get("intent", {}).get("subject")))
         if effect.status == "intent" and stored is not None:
             return 0
         if stored is not None and stored.status == "confirmed":

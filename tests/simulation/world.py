@@ -27,6 +27,8 @@ from tests.simulation.replica import Replica
 
 _EPOCH_SECONDS = 1_790_000_000
 _TROUBLE_SECONDS = (3.0, 9.0)
+_TROUBLE_LASTS_SECONDS = 7.0
+"""A breaker may stay open for five."""
 _QUIET_SECONDS = 60.0
 """After the world has healed: leases run out, breakers close, outboxes wait; then everything has to be done."""
 
@@ -44,8 +46,9 @@ class Report:
 
 
 class World:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, is_strict: bool = False) -> None:
         self._seed = seed
+        self._is_strict = is_strict
         rng = self._rng("world")
         self.loop = SimulatedLoop(self._rng("order"))
         self.trace = Trace()
@@ -65,6 +68,7 @@ class World:
         self._skews = {name: rng.choice((0.0, 0.0, -3600.0, 3600.0)) for name in self.names}
         self.replicas: dict[str, Replica] = {}
         self.started: list[Replica] = []
+        self._trouble_at: dict[str, float] = {}
         self.sent: list[Sent] = []
         self._conversations = rng.randint(1, 3)
         self._senders = rng.randint(1, 3)
@@ -88,7 +92,22 @@ class World:
         self.started.append(replica)
 
     def run(self) -> Report:
-        checker = Checker(self.tables, self.tiny, self.desk, self.channel, self.sent)
+        checker = Checker(
+            self.tables,
+            self.tiny,
+            self.desk,
+            self.channel,
+            self.sent,
+            is_strict=self._is_strict,
+            now=self.loop.time,
+        )
+
+        def took(conversation_id: str, client_message_id: str, replica: str) -> None:
+            could_know = self.loop.time() - self._trouble_at.get(replica, 0.0) > _TROUBLE_LASTS_SECONDS
+            checker.look()
+            checker.overtakes(conversation_id, client_message_id, could_know=could_know)
+
+        self.tables.on_new_message = took
         with _chance_from(self._rng("ids")):
             try:
                 self.loop.run(self._run(checker))
@@ -121,7 +140,20 @@ class World:
     async def _watch(self, checker: Checker) -> None:
         while True:
             checker.look()
-            await asyncio.sleep(0.25)
+            for name, replica in self.replicas.items():
+                if self._is_troubled(replica):
+                    self._trouble_at[name] = self.loop.time()
+            await asyncio.sleep(0.2)
+
+    def _is_troubled(self, replica: Replica) -> bool:
+        """It cannot be blamed for what it does not know."""
+        faults, servers = self.faults, (self.sql, self.redis)
+        return (
+            replica.redis.is_cut
+            or replica.process.is_paused
+            or any(server.is_paused or not server.is_up for server in servers)
+            or faults.lost + faults.reply_lost + faults.delayed > 0.0
+        )
 
     def _customers(self) -> Iterator[Customer]:
         for c in range(self._conversations):
@@ -163,8 +195,8 @@ class World:
         return random.Random(f"{self._seed}/{name}")
 
 
-def run_seed(seed: int) -> Report:
-    return World(seed).run()
+def run_seed(seed: int, *, is_strict: bool = False) -> Report:
+    return World(seed, is_strict=is_strict).run()
 
 
 @contextmanager
