@@ -4,6 +4,7 @@ Put the HTTP interface together: routes, the edge around them, and the contract'
 Opens and closes nothing: what it serves is made and ended by `agent.bootstrap`.
 """
 
+import random
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -11,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from agent.api.admission import Admission, most_turns
 from agent.api.chat import chat_routes
 from agent.api.conversations import conversation_routes
 from agent.api.document import install_document
@@ -49,6 +51,9 @@ def create_app(parts: ServiceParts, *, pages: Sequence[APIRouter] = ()) -> FastA
     for kind in (CarelineError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, problems)
     origins = Origins(parts.settings.allowed_origins, is_local=parts.settings.is_local)
+    app.add_middleware(
+        Admission, most_turns=most_turns(parts.settings), rng=random.Random(), metrics=parts.metrics
+    )
     app.add_middleware(Edge, origins=origins, metrics=parts.metrics, log=parts.log)
     install_document(app)
     return app

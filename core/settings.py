@@ -132,6 +132,16 @@ class Settings(BaseSettings):
         "0",
         description="Messages for the whole service, as `N/second`, `N/minute` or `N/hour`; `0` lifts it.",
     )
+    max_turns: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="Messages that one process answers at a time; the next get 503 and Retry-After at once. Left out: 200 with a "
+        "language model, 16 with the built-in brain, which lives on the processor.",
+    )
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that `careline serve` runs, each a replica of its own."
+    )
     turn_deadline_seconds: float = Field(
         20.0, gt=0, description="A turn answers with what it has after this time."
     )

@@ -43,7 +43,7 @@ def demo(
 async def _run(settings: Settings) -> None:
     from agent.app import create_app
     from agent.bootstrap import open_careline
-    from agent.cli.listening import bind, listen
+    from agent.cli.listening import announce, bind, listen
     from agent.demo import shop
     from agent.demo.load import load_shop
     from agent.widget.demo_pages import ShopWindow, demo_router
@@ -66,4 +66,5 @@ async def _run(settings: Settings) -> None:
             )
             app = create_app(careline.parts, pages=[widget_router(), demo_router(window)])
             out.print(f"{shop.COMPANY}: open the address below and ask, for example: {shop.questions()[0]}")
+            announce(listener, settings)
             await listen(app, careline, listener)

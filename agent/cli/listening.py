@@ -3,14 +3,16 @@ Listen on a socket of ours with uvicorn, and end in good order.
 """
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 
 import uvicorn
 from fastapi import FastAPI
 
 from agent.bootstrap import Careline
 from agent.cli.common import fail, out
+from core.settings import Settings
 
 _GOODBYE_SECONDS = 1
 
@@ -37,14 +39,17 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
-async def listen(
-    app: FastAPI, careline: Careline, listener: socket.socket, *, hints: Sequence[str] = ()
-) -> None:
-    """
-    Answer requests until a signal ends it; running turns get `drain_seconds`, then streams are told to go.
+def announce(listener: socket.socket, settings: Settings, *, hints: Sequence[str] = ()) -> None:
+    """Print the address; `hints` under it."""
+    out.print(f"Careline listens on {url_of(listener)}", soft_wrap=True, markup=False)
+    for hint in hints:
+        out.print(hint, soft_wrap=True, markup=False)
+    if settings.is_local:
+        out.print("Local mode: no credentials are set, so it answers this machine only.")
 
-    `hints` are printed under the address.
-    """
+
+async def listen(app: FastAPI, careline: Careline, listener: socket.socket) -> None:
+    """Answer requests until a signal ends it; running turns get `drain_seconds`, then streams are told to go."""
     settings = careline.settings
     config = uvicorn.Config(
         app,
@@ -55,11 +60,6 @@ async def listen(
         server_header=False,
         timeout_graceful_shutdown=round(settings.drain_seconds) + _GOODBYE_SECONDS,
     )
-    out.print(f"Careline listens on {url_of(listener)}", soft_wrap=True, markup=False)
-    for hint in hints:
-        out.print(hint, soft_wrap=True, markup=False)
-    if settings.is_local:
-        out.print("Local mode: no credentials are set, so it answers this machine only.")
     await _Server(config, careline.turns.drain, settings.drain_seconds).serve(sockets=[listener])
 
 
@@ -72,6 +72,13 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._drain = drain
         self._seconds = seconds
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """uvicorn raises a signal again after it has obeyed it: an end in good order would look like a crash (exit code -15)."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await asyncio.gather(super().shutdown(sockets), self._drain(self._seconds))

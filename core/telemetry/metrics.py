@@ -4,9 +4,16 @@ Numbers for operators, kept in a registry of our own that `/metrics` renders.
 Labels have few values by nature; ids and texts never become labels.
 """
 
+import os
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from core.messages import TurnResult
+
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable, prometheus_client's own, that names the folder in which several workers add up their numbers."""
 
 _TURN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 _BREAKER_STATES = ("closed", "open", "half_open", "isolated")
@@ -49,15 +56,15 @@ class Metrics:
         )  # fmt: skip
         self._breaker = Gauge(
             "careline_breaker_state", "1 for the state that the breaker is in.", ("dependency", "state"),
-            registry=self.registry,
+            multiprocess_mode="livemax", registry=self.registry,
         )  # fmt: skip
         self._up = Gauge(
             "careline_dependency_up", "1 while the dependency is believed to work.", ("dependency",),
-            registry=self.registry,
+            multiprocess_mode="livemin", registry=self.registry,
         )  # fmt: skip
         self._outbox = Gauge(
             "careline_outbox_items", "Effects that wait to be carried out, or were given up.", ("status",),
-            registry=self.registry,
+            multiprocess_mode="livemostrecent", registry=self.registry,
         )  # fmt: skip
         self._http_requests = Counter(
             "careline_http_requests",
@@ -69,10 +76,19 @@ class Metrics:
             "careline_http_request_seconds", "Time to the end of an answer.", ("route",),
             buckets=_TURN_SECONDS, registry=self.registry,
         )  # fmt: skip
+        self._shed = Counter(
+            "careline_messages_shed",
+            "Messages refused unread because as many as may be were being answered.",
+            registry=self.registry,
+        )
 
     def render(self) -> bytes:
-        """The text exposition format, to be sent with `content_type`."""
-        return generate_latest(self.registry)
+        """The text exposition format, to be sent with `content_type`; of all workers together where there are several."""
+        if METRICS_FOLDER not in os.environ:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)
 
     def turn_finished(self, result: TurnResult, *, seconds: float) -> None:
         degraded = "yes" if result.degraded else "no"
@@ -102,3 +118,11 @@ class Metrics:
         """`route` is the route's template, never the path: paths contain ids."""
         self._http_requests.labels(method, route, str(status)).inc()
         self._http_seconds.labels(route).observe(seconds)
+
+    def message_shed(self) -> None:
+        self._shed.inc()
+
+
+def forget_worker(pid: int, folder: Path) -> None:
+    """What a worker that died last believed counts no longer; what it counted does."""
+    mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
