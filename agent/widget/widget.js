@@ -8,9 +8,9 @@
   const script = document.currentScript;
   const MAX_CHARACTERS = 8000;
   const COUNT_FROM = 7000;
-  const SILENCE_MS = 45000; // longer than the service's longest turn: after this the connection is dead
+  const SILENCE_MS = 45000; // longer than any turn: the connection is dead
   const UNFINISHED = ["queued", "unknown"];
-  const PATIENCE_MS = 8000; // for the history, which messages wait for
+  const PATIENCE_MS = 8000; // for the history
   const LONGEST_WAIT_MS = 30000;
 
   const TEXTS = {
@@ -191,14 +191,12 @@
         const parts = (buffer + value).split(/\r?\n\r?\n/);
         buffer = parts.pop();
         for (const part of parts) {
-          let name;
-          let data = "";
+          const seen = { data: "" };
           for (const line of part.split(/\r?\n/)) {
-            const [, field, content] = line.match(/^(event|data): ?([^]*)$/) || [];
-            if (field === "event") name = content;
-            if (field === "data") data += `${content}\n`;
+            const [, field, content] = line.match(/^(event|data|id): ?([^]*)$/) || [];
+            seen[field] = field === "data" ? `${seen.data + content}\n` : content;
           }
-          if (data) yield [name, JSON.parse(data)];
+          if (seen.data) yield [seen.event, JSON.parse(seen.data), seen.id];
         }
       }
     } finally {
@@ -469,7 +467,7 @@
       try {
         return Intl.getCanonicalLocales(this.getAttribute("locale") || document.documentElement.lang)[0];
       } catch {
-        return undefined; // a page's lang can hold anything, and the service refuses what is no language
+        return undefined; // a page's lang can hold anything
       }
     }
 
@@ -493,7 +491,7 @@
         fetch(`${this.#server}/v1/visitors`, {
           method: "POST", credentials: "omit", headers: token ? { Authorization: `Bearer ${token}` } : {}, signal: this.#requests.signal,
         });
-      let response = await ask(this.#memory.token); // even an expired token proves for a while who we were
+      let response = await ask(this.#memory.token); // even an expired token proves who we were
       if (response.status === 401) response = await ask();
       if (response.status === 429 || response.status >= 500) throw new Undelivered({ after: retryAfter(response), isAnswer: true });
       if (!response.ok) return false;
@@ -556,7 +554,7 @@
       this.#busy = null;
       for (const item of this.#memory.outbox) {
         this.#showOwn(item);
-        if (!item.isStored) this.#log.append(this.#shown.get(item.id)); // written while the past was still coming in
+        if (!item.isStored) this.#log.append(this.#shown.get(item.id)); // written while the past came in
       }
       this.#pump();
     }
@@ -621,7 +619,7 @@
       if (item.conversation === undefined) item.conversation = this.#memory.conversation ?? null; // a resend is the same request
       item.tries += 1;
       if (!item.isStored) this.#mark(item, "sending");
-      const draft = { entry: null, text: "" };
+      const draft = { text: item.heard?.text ?? "" };
       try {
         const result = await this.#exchange(item, draft, signal);
         this.#finish(result, draft);
@@ -662,7 +660,7 @@
       try {
         const response = await this.#call("/v1/chat", {
           method: "POST",
-          headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
+          headers: { "Content-Type": "application/json", Accept: "text/event-stream", "Last-Event-ID": item.heard?.id ?? "" },
           body: JSON.stringify({
             message: item.text, client_message_id: item.id, conversation_id: item.conversation || undefined,
             customer_id: this.getAttribute("customer") || undefined, locale: this.#locale, channel: "widget",
@@ -675,8 +673,12 @@
           return result;
         }
         let result;
-        for await (const [name, data] of events(response.body, onBytes)) {
-          if (name === "accepted") this.#stored(item, data);
+        if (draft.text) this.#grow(draft, draft.text);
+        for await (const [name, data, id] of events(response.body, onBytes)) {
+          if (name === "accepted") {
+            this.#stored(item, data);
+            draft.text = "";
+          }
           else if (name === "status") this.#progress(draft, data);
           else if (name === "delta") this.#grow(draft, draft.text + data.text);
           else if (name === "reset") this.#grow(draft, "");
@@ -684,6 +686,7 @@
           else if (name === "drain") throw new Undelivered({ after: data.retry_ms, isAnswer: true });
           else if (name === "error") throw new Undelivered({ refused: !(data.problem ?? data).retryable, isAnswer: true });
           else if (name === "done") break;
+          item.heard = { id, text: draft.text };
         }
         if (!result) throw new Undelivered();
         this.#stored(item, result);
@@ -719,7 +722,7 @@
     }
 
     #finish({ reply, actions, degraded }, draft) {
-      if (this.#shown.has(reply.message_id)) draft.entry?.remove(); // the history had it already, without its quick replies
+      if (this.#shown.has(reply.message_id)) draft.entry?.remove(); // the history had it already
       const entry = this.#shown.get(reply.message_id) ?? draft.entry ?? this.#entry("agent");
       this.#shown.set(reply.message_id, entry);
       this.#withdrawOffers();

@@ -5,6 +5,7 @@ It can be stopped and started again on the same port without forgetting what it 
 """
 
 import asyncio
+import itertools
 import socket
 import threading
 import time
@@ -74,6 +75,10 @@ class FakeService:
     visitor_tokens: list[str] | None = None
     """None: local mode. A list: the tokens that are valid now."""
     renewals: list[str | None] = field(default_factory=list)
+    can_resume: bool = False
+    """Whether a message that is sent again with the last event's id is told from there on."""
+    resumed: list[str] = field(default_factory=list)
+    """The Last-Event-ID of each time that one was."""
     go_on: threading.Event = field(default_factory=threading.Event)
     port: int = 0
 
@@ -176,6 +181,12 @@ class FakeService:
         if body.get("conversation_id") and body["conversation_id"] not in self.messages:
             return _problem(404, retryable=False)
         turn = self._intake(body)
+        heard = request.headers.get("Last-Event-ID", "")
+        if self.can_resume and heard.startswith(f"{turn['turn_id']}:"):
+            self.resumed.append(heard)
+            told = [event async for event in self._stream(turn, None)]
+            after = int(heard.rpartition(":")[2])
+            return Response(b"".join(told[after + 1 :]), media_type="text/event-stream")
         return StreamingResponse(self._stream(turn, fault), media_type="text/event-stream")
 
     def _intake(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -224,25 +235,31 @@ class FakeService:
 
     async def _stream(self, turn: dict[str, Any], fault: Fault | None) -> AsyncIterator[bytes]:
         names = ("conversation_id", "turn_id", "message_id", "durability")
-        yield _event("accepted", {name: turn[name] for name in names})
+        n = itertools.count()
+
+        def event(name: str, data: Mapping[str, Any]) -> bytes:
+            return b"event: %s\nid: %s:%d\ndata: %s\n\n" % (
+                name.encode(),
+                turn["turn_id"].encode(),
+                next(n),
+                orjson.dumps(data),
+            )
+
+        yield event("accepted", {name: turn[name] for name in names})
         if isinstance(fault, Drained):
-            yield _event("drain", {"retry_ms": fault.retry_ms})
+            yield event("drain", {"retry_ms": fault.retry_ms})
             return
         answer = next((each for each in self.answers.values() if each.text == turn["reply"]["text"]), None)
-        yield _event("status", {"phase": "tool", "tool": answer.tool if answer else None})
+        yield event("status", {"phase": "tool", "tool": answer.tool if answer else None})
         deltas: Sequence[str] = (answer.deltas if answer else ()) or (turn["reply"]["text"],)
         for index, delta in enumerate(deltas):
-            yield _event("delta", {"text": delta})
+            yield event("delta", {"text": delta})
             if index == 0 and isinstance(fault, Cut):
                 return
             if index == 0 and isinstance(fault, Held):
                 await asyncio.to_thread(self.go_on.wait, 30)
-        yield _event("message", turn)
-        yield _event("done", {})
-
-
-def _event(name: str, data: Mapping[str, Any]) -> bytes:
-    return b"event: " + name.encode() + b"\nid: t:1\ndata: " + orjson.dumps(data) + b"\n\n"
+        yield event("message", turn)
+        yield event("done", {})
 
 
 def _problem(status: int, *, retryable: bool, retry_after: str | None = None) -> Response:

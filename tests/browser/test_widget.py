@@ -187,6 +187,21 @@ async def test_a_stream_that_breaks_is_asked_for_again_under_the_same_id(
     await expect(page.locator(".message.agent")).to_have_count(2)  # the greeting and one answer
 
 
+async def test_a_stream_that_broke_off_goes_on_from_its_last_event(page: Page, service: FakeService) -> None:
+    service.answers[QUESTION] = ANSWER
+    service.faults[QUESTION] = [Cut()]
+    service.can_resume = True
+    await _open(page, service)
+
+    await _ask(page, QUESTION)
+
+    bubble = page.locator(".message.agent .bubble").last
+    await expect(bubble.locator("li")).to_have_count(2, timeout=15_000)
+    await expect(bubble.locator("strong")).to_have_text("2 to 3 working days")  # of before the cut, once
+    assert service.resumed == ["turn_1:2"]
+    await expect(page.locator(".message.agent")).to_have_count(2)
+
+
 async def test_retry_after_is_waited_for(page: Page, service: FakeService) -> None:
     service.faults["hello"] = [Refusal(status=503, retry_after="2")]
     await _open(page, service)
