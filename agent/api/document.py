@@ -27,6 +27,13 @@ _REF = "#/components/schemas/"
 _SENT = (TurnResult, ConversationView, MessagePage, VisitorToken, Liveness, Readiness, ProblemDocument)
 _RECEIVED = (ChatBody, ClaimBody)
 _ALWAYS_POSSIBLE = (403, 405, 500)
+_TEXT = {"type": "string"}
+_EVENT = {
+    "type": "object",
+    "properties": {"event": _TEXT, "id": _TEXT, "data": {**_TEXT, "contentMediaType": "application/json"}},
+    "required": ["event", "id", "data"],
+}
+"""What each event of a stream is."""
 _MEANINGS = {
     200: "Done.",
     201: "Made.",
@@ -57,7 +64,7 @@ def answers(
     for status, name in results.items():
         content: dict[str, Any] = {"application/json": {"schema": _ref(name)}} if name else {}
         if streams and status == 200:
-            content["text/event-stream"] = {"schema": {"type": "string"}}
+            content["text/event-stream"] = {"schema": _EVENT}
         described[status] = {"description": _MEANINGS[status], "content": content}
     for status in sorted({*errors, *_ALWAYS_POSSIBLE}):
         described[status] = {
