@@ -44,7 +44,7 @@ class IncomingMessage:
     handed_over_reply: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Basis:
     """What a conversation stood at when its lease was given: all that a turn builds on, but for what was said before."""
 

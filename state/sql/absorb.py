@@ -10,6 +10,7 @@ from state.journal import CommitEntry, Entry, LeaseEntry, MessageEntry
 from state.sql import rows
 from state.sql.commit import apply_commit, put_outbox
 from state.sql.effects import absorb_effect, effect_status
+from state.sql.rows import Row
 from state.sql.types import database_now
 
 
@@ -78,6 +79,8 @@ async def _commit(connection: AsyncConnection, entry: CommitEntry, *, lease_micr
     turn = await rows.turn_row(connection, lease.tenant, lease.turn_id)
     if row is None:
         return 0
+    if turn is None:
+        turn = await _turn_of_the_same_messages(connection, entry)
     if turn is None or turn.result is not None:
         # Another replica's answer stands, or this one does already. What the customer was promised is kept either way.
         for item in entry.commit.outbox:
@@ -93,3 +96,22 @@ async def _commit(connection: AsyncConnection, entry: CommitEntry, *, lease_micr
         is_fenced=False,
     )
     return 1
+
+
+async def _turn_of_the_same_messages(connection: AsyncConnection, entry: CommitEntry) -> Row | None:
+    """
+    SQL took the messages before it went away, and the journal took them again as another turn: the answer that the customer
+    has heard belongs to the turn that SQL made of them.
+    """
+    lease = entry.commit.lease
+    if not lease.fresh:
+        return None
+    place = (connection, lease.tenant, lease.conversation_id)
+    first = await rows.stored_message(*place, lease.fresh[0].message_id)
+    turn = None if first is None else await rows.turn_row(connection, lease.tenant, first.turn_id or "")
+    if turn is None:
+        return None
+    asked = await rows.messages_between(*place, after=turn.first_seq - 1, upto=turn.last_seq)
+    answered = {message.message_id for message in lease.fresh}
+    is_all = all(m.message_id in answered for m in asked if m.turn_id == turn.turn_id)
+    return turn if is_all else None

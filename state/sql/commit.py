@@ -9,15 +9,15 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import LeaseLost
-from core.messages import Message
+from core.messages import Durability, Message
 from core.records import OutboxItem
 from state.codec import decode, encode, encode_over
-from state.models import CustomerState
+from state.models import ConversationState, CustomerState
 from state.sql import rows
 from state.sql.rows import Row
 from state.sql.tables import outbox
 from state.sql.types import database_now, insert
-from state.store import Lease, TurnCommit, Written
+from state.store import Basis, Lease, TurnCommit, Written
 
 
 async def write_turn(connection: AsyncConnection, *, commit: TurnCommit, lease_microseconds: int) -> Written:
@@ -69,7 +69,8 @@ async def apply_commit(
         "updated_at": commit.at,
     }
     # A journaled turn that was built on an older state than SQL has by now adds its words, and leaves the newer state alone.
-    if commit.lease.state_version >= row.state_version or is_fenced:
+    is_of_sql = is_fenced and commit.lease.durability is Durability.SQL
+    if is_of_sql or commit.lease.state_version >= row.state_version:
         values["state"] = encode_over(commit.state, row.state)
     if commit.hand_over_until is not None:
         values["handed_over_until"] = commit.hand_over_until
@@ -94,14 +95,18 @@ async def apply_commit(
             )
             next_lease = replace(next_lease, customer_version=customer_version)
     await rows.update_conversation(connection, row, **values)
+    conversation = replace(
+        rows.record_of(row),
+        head=reply.seq,
+        answered=values["answered"],
+        updated_at=commit.at,
+        handed_over_until=commit.hand_over_until or row.handed_over_until,
+    )
+    if next_lease is not None:
+        state = decode(values.get("state", row.state), ConversationState)
+        next_lease = replace(next_lease, basis=Basis(conversation, state, customer_state))
     return Written(
-        conversation=replace(
-            rows.record_of(row),
-            head=reply.seq,
-            answered=values["answered"],
-            updated_at=commit.at,
-            handed_over_until=commit.hand_over_until or row.handed_over_until,
-        ),
+        conversation=conversation,
         reply=reply,
         state_version=version,
         customer_state=customer_state,

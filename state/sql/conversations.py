@@ -311,6 +311,7 @@ class SqlConversationStore:
             fresh=(message,),
             customer_id=row.customer_id,
             customer_version=row.customer_version or 0,
+            basis=rows.basis_of(row),
         )
 
     async def _lease(self, connection: AsyncConnection, row: Row, turn: Row, *, head: int) -> Lease:

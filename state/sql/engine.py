@@ -43,6 +43,7 @@ _ASYNC_DRIVERS = {
     "postgres": "postgresql+psycopg",
 }
 _SQLITE_READERS = 4
+_ONE = sa.text("SELECT 1")
 _QUERY_CANCELED = "57014"
 _RETRY_AFTER_SECONDS = 2.0
 
@@ -80,12 +81,15 @@ class Database:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self._writer: _Lane
         self._reader: _Lane
+        self._prober: _Lane
         if self.is_sqlite:
             self._writer = SqliteWriter(parsed, timeout_seconds=timeout_seconds)
             self._reader = _EngineLane(
                 open_reader(parsed, timeout_seconds=timeout_seconds, connections=_SQLITE_READERS)
             )
+            self._prober = _EngineLane(open_reader(parsed, timeout_seconds=timeout_seconds, connections=1))
         else:
+            self._prober = _EngineLane(_open_postgres(parsed, timeout_seconds, 1))
             self._writer = self._reader = _EngineLane(_open_postgres(parsed, timeout_seconds, connections))
 
     def named(self, dependency: str) -> "Database":
@@ -101,17 +105,14 @@ class Database:
         return await self._bounded(self._writer, work, is_write=True)
 
     async def ping(self) -> None:
-        async def ask(connection: AsyncConnection) -> None:
-            await connection.execute(sa.text("SELECT 1"))
-
-        await self.read(ask)
+        """On a connection of its own: whether the server answers must not depend on how many wait for it."""
+        await self._bounded(self._prober, _ask_one, is_write=False)
 
     async def close(self) -> None:
         if self._abandoned:
             await asyncio.wait(self._abandoned, timeout=self._timeout)
-        await self._writer.close()
-        if self._reader is not self._writer:
-            await self._reader.close()
+        for lane in {self._writer, self._reader, self._prober}:
+            await lane.close()
 
     async def _bounded(self, lane: _Lane, work: Work[T], *, is_write: bool) -> T:
         """
@@ -201,6 +202,10 @@ class Database:
         if isinstance(error, sa.exc.IntegrityError):
             return DataIntegrityFailed(str(error.orig))
         return InternalFailure(str(error.orig))
+
+
+async def _ask_one(connection: AsyncConnection) -> None:
+    await connection.execute(_ONE)
 
 
 class _EngineLane:

@@ -16,7 +16,7 @@ from state.models import ConversationState, CustomerState
 from state.selection import split
 from state.sql.tables import conversations, customer_state, messages, turns
 from state.sql.types import database_now, insert_or_ignore
-from state.store import ConversationRecord, IncomingMessage, Lease, Snapshot, TurnRecord
+from state.store import Basis, ConversationRecord, IncomingMessage, Lease, Snapshot, TurnRecord
 
 Row = sa.Row[Any]
 
@@ -286,6 +286,7 @@ async def lease_of(
         fresh=tuple(message for message in found if message.turn_id == turn.turn_id),
         customer_id=row.customer_id,
         customer_version=row.customer_version or 0,
+        basis=basis_of(row),
     )
 
 
@@ -318,7 +319,7 @@ def snapshot_of(row: Row, lease: Lease, window: Sequence[Message], *, history_me
     history, fresh = split(window, lease, history_messages=history_messages)
     return Snapshot(
         conversation=record_of(row),
-        state=ConversationState() if row.state is None else decode(row.state, ConversationState),
+        state=state_of(row),
         state_version=row.state_version,
         history=history,
         fresh=fresh,
@@ -326,6 +327,10 @@ def snapshot_of(row: Row, lease: Lease, window: Sequence[Message], *, history_me
         customer_version=row.customer_version or 0,
         source="sql",
     )
+
+
+def basis_of(row: Row) -> Basis:
+    return Basis(record_of(row), state_of(row), customer_state_of(row))
 
 
 def record_of(row: Row) -> ConversationRecord:
@@ -342,6 +347,10 @@ def record_of(row: Row) -> ConversationRecord:
         last_user=row.last_user,
         handed_over_until=row.handed_over_until,
     )
+
+
+def state_of(row: Row) -> ConversationState:
+    return ConversationState() if row.state is None else decode(row.state, ConversationState)
 
 
 def customer_state_of(row: Row) -> CustomerState:
