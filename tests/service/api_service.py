@@ -157,7 +157,8 @@ class MemoryTurns:
         return self._turns.get((tenant, turn_id))
 
     async def conversation(self, tenant: str, conversation_id: str) -> ConversationRecord | None:
-        return self._conversations.get((tenant, conversation_id))
+        known = self._conversations.get((tenant, conversation_id))
+        return known and replace(known, head=len(self._messages[conversation_id]))
 
     async def messages(
         self, tenant: str, conversation_id: str, *, after: int, limit: int

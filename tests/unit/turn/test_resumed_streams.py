@@ -10,6 +10,7 @@ import pytest
 from agent.brain.base import BrainReply, Emitter, ToolCaller, TurnInput
 from agent.turn.inputs import Delta, Drain, Finished, Reset, TurnEvent
 from agent.turn.pipeline import TurnPipeline, TurnPolicy
+from agent.turn.sharing import encoded
 from core.clock import SystemClock
 from core.messages import MessageRole, TurnResult, TurnStatus
 from state.sql.conversations import SqlConversationStore
@@ -241,7 +242,7 @@ async def test_a_tool_that_is_under_way_ends_before_its_turn_stops(database: Dat
     begun, ended = asyncio.Event(), asyncio.Event()
 
     class SlowTools(FakeTools):
-        async def call(self, name: str, arguments: object, call: ToolCall) -> ToolOutcome:  # type: ignore[override]
+        async def call(self, name: str, arguments: object, call: ToolCall) -> ToolOutcome:
             begun.set()
             await asyncio.sleep(0.4)
             ended.set()
@@ -273,3 +274,24 @@ async def test_a_turn_that_is_over_cannot_be_stopped(database: Database) -> None
     await here.stop("default", taken.turn_id)
 
     assert await here.wait("default", taken.turn_id, seconds=5) == before
+
+
+async def test_what_is_missing_in_the_middle_is_never_skipped_over(database: Database) -> None:
+    """The store lost a batch: the listener gets the end whole instead."""
+    gate = asyncio.Event()
+    here = replica(database, speaking("One. ", "Two.", hold=gate))
+    taken = await here.submit(say("hello"))
+    run = here._streams[taken.turn_id].run
+    events = SqlTurnEvents(database, clock=SystemClock())
+    late = EventBatch(run=run, last=50, body=encoded([Delta("Lost its beginning.")]))
+    await events.share("default", taken.turn_id, late)
+    client = Client()
+
+    reading = asyncio.create_task(client.read(replica(database, speaking(), name="two"), taken.turn_id))
+    await asyncio.sleep(0.3)
+    heard_before_the_end = client.text
+    gate.set()
+    await reading
+
+    assert heard_before_the_end == ""
+    assert client.text == await stored_reply(here, taken.conversation_id) == "One. Two."
