@@ -348,7 +348,14 @@ def _watch(
     """Tell the degradation handler what there is, and how to ask whether it works."""
     for name in ("sql", "knowledge", "tickets", "customers", "notifications"):
         degradation.watch(guards[name])
-    degradation.add_probe("sql", records.database.ping)
+
+    async def sql_serves() -> None:
+        """Back in use too, not only back: what was journaled meanwhile comes first."""
+        await records.database.ping()
+        if records.conversations.is_sql_down:
+            await records.conversations.drain()
+
+    degradation.add_probe("sql", sql_serves)
     degradation.add_probe("customers", records.customers_database.ping)
     degradation.add_probe("tickets", records.tickets_database.ping)
     degradation.add_probe("knowledge", lambda: knowledge.check(DEFAULT_TENANT))

@@ -80,6 +80,10 @@ async def open_state(
             return extra
 
         database = opened(settings.database_url, "sql")
+        asked_aside = Database(
+            settings.database_url, timeout_seconds=settings.sql_seconds(settings.database_url), connections=4
+        )
+        closing.push_async_callback(asked_aside.close)
         customers_database = opened(settings.customers_database_url, "customers")
         tickets_database = opened(settings.tickets_database_url, "tickets")
         copy: RedisStateCopy | None = None
@@ -113,6 +117,7 @@ async def open_state(
                 copy=copy,
                 journal=journal,
                 redis=redis if copy is not None else None,
+                ping_sql=asked_aside.ping,
             ),
             events=events,
             outbox=SqlOutbox(database),

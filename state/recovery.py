@@ -17,7 +17,6 @@ from core.errors import (
     DependencyTimeout,
     DependencyUnavailable,
     LeaseLost,
-    NetworkFailed,
     StateError,
     StateLoadFailed,
 )
@@ -25,6 +24,7 @@ from core.messages import Durability, Message
 from core.resilience.deadline import Deadline
 from core.telemetry.logging import get_logger
 from state.identifiers import conversation_id_of
+from state.outage import SqlIsDown, SqlOutage, Unanswered
 from state.store import (
     CallGuard,
     ConversationRecord,
@@ -42,13 +42,12 @@ from state.store import (
 
 T = TypeVar("T")
 
-SqlIsDown = (DependencyUnavailable, DependencyTimeout, NetworkFailed)
-
 _log = get_logger(__name__)
 
-_INTAKE_SECONDS = 0.7
-_INTAKE_SQL_SECONDS = 0.55
-"""A customer who cannot be served hears so within a second: time for SQL to fail, and for Redis after it."""
+_INTAKE_SECONDS = 0.8
+_INTAKE_SQL_SECONDS = 0.4
+"""A customer who cannot be served hears so within a second: time for SQL to fail, for the question whether it is down
+(`state.outage`), and for Redis after both."""
 
 _COPY_SECONDS = 0.25
 _SILENCE_SECONDS = 1.0
@@ -73,21 +72,21 @@ class StateRecoveryHandler:
         copy: StateCopy | None = None,
         journal: Journal | None = None,
         redis: CallGuard | None = None,
+        ping_sql: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._record = record
-        self._sql = sql
+        self._outage = SqlOutage(sql, ping=ping_sql, can_go_without=journal is not None)
         self._clock = clock
         self._copy = copy
         self._journal = journal
         self._redis = redis
-        self._is_sql_down = False
         self._is_redis_skipped = False
         self._redis_silent_until = 0.0
 
     @property
     def is_sql_down(self) -> bool:
         """As of the last time it was asked."""
-        return self._is_sql_down
+        return self._outage.is_down
 
     async def intake(self, message: IncomingMessage) -> Intake:
         sql_deadline, deadline = self._intake_deadlines()
@@ -108,7 +107,7 @@ class StateRecoveryHandler:
             return snapshot
         try:
             read = await self._ask_sql(lambda: self._record.load(lease, history_messages=history_messages))
-        except SqlIsDown as down:
+        except Unanswered as down:
             raise StateLoadFailed(
                 f"{lease.conversation_id}: neither SQL nor Redis has its state",
                 retry_after=_RETRY_AFTER_SECONDS,
@@ -144,7 +143,7 @@ class StateRecoveryHandler:
                 return
         try:
             await self._ask_sql(lambda: self._record.renew(lease))
-        except SqlIsDown:
+        except Unanswered:
             _log.warning("state.renewal_skipped", conversation_id=lease.conversation_id)
 
     async def release(self, lease: Lease) -> None:
@@ -153,15 +152,17 @@ class StateRecoveryHandler:
             return
         try:
             await self._ask_sql(lambda: self._record.release(lease))
-        except SqlIsDown:
+        except Unanswered:
             _log.warning("state.release_skipped", conversation_id=lease.conversation_id)
 
     async def claim_unanswered(self, *, limit: int) -> Sequence[Lease]:
         """None while SQL is down: what the journal holds is claimed once it has been drained."""
+        if self._outage.is_on:
+            return ()
         try:
             await self.drain()
             return await self._ask_sql(lambda: self._record.claim_unanswered(limit=limit))
-        except SqlIsDown:
+        except Unanswered:
             return ()
 
     async def begin_effect(self, effect: EffectRecord) -> EffectRecord:
@@ -252,17 +253,23 @@ class StateRecoveryHandler:
         journal = self._journal
         if journal is None:
             return 0
+        is_back = self._outage.is_on
+        if is_back:
+            await self._outage.confirm_back()
         sink = _Sink(self)
         written = await self._draining(partial(journal.drain_effects, sink))
         for tenant, conversation_id in await self._quietly(journal.pending) or ():
             written += await self._draining(partial(journal.drain, tenant, conversation_id, sink))
         if written:
             _log.info("state.journal_drained", entries=written)
+        if is_back:
+            await self._outage.confirm_back()
+            self._outage.end()
         return written
 
     async def absorb(self, entries: Sequence[bytes], *, deadline: Deadline | None = None) -> int:
         """Entries on their way from the journal into SQL."""
-        return await self._ask_sql(lambda: self._record.absorb(entries), deadline=deadline)
+        return await self._outage.ask_anyway(lambda: self._record.absorb(entries), deadline=deadline)
 
     def _intake_deadlines(self) -> tuple[Deadline | None, Deadline | None]:
         """SQL's share of the time, and the whole of it. Alone, SQL has all the time that its guard gives it."""
@@ -275,7 +282,7 @@ class StateRecoveryHandler:
     ) -> None:
         """SQL must not lease a conversation whose journal is ahead of it."""
         journal = self._journal
-        if journal is None or self._is_redis_silent():
+        if journal is None or self._outage.is_on or self._is_redis_silent():
             return
         try:
             if await self._ask_redis(lambda: journal.has_entries(tenant, conversation_id), deadline=deadline):
@@ -289,7 +296,7 @@ class StateRecoveryHandler:
         """One conversation that cannot be drained must not keep the others from it; SQL's absence does."""
         try:
             return await drain()
-        except SqlIsDown as error:
+        except Unanswered as error:
             if error.dependency == "sql":
                 raise
             return 0
@@ -299,13 +306,7 @@ class StateRecoveryHandler:
 
     async def _ask_sql(self, attempt: Callable[[], Awaitable[T]], *, deadline: Deadline | None = None) -> T:
         """Every call of the record may be repeated: each finds what its first try left."""
-        try:
-            result = await self._sql.run(attempt, deadline=deadline)
-        except SqlIsDown:
-            self._is_sql_down = True
-            raise
-        self._is_sql_down = False
-        return result
+        return await self._outage.ask(attempt, deadline=deadline)
 
     async def _ask_redis(self, attempt: Callable[[], Awaitable[T]], *, deadline: Deadline | None = None) -> T:
         if self._redis is None:
@@ -334,7 +335,7 @@ class StateRecoveryHandler:
             if not await self._ask_redis(journal.is_durable, deadline=deadline):
                 raise _unavailable(down) from down
             return await self._ask_redis(lambda: attempt(journal), deadline=deadline)
-        except SqlIsDown as error:
+        except Unanswered as error:
             raise _unavailable(down) from error
 
     async def _quietly(self, attempt: Callable[[], Awaitable[T]]) -> T | None:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import pytest
@@ -21,6 +21,7 @@ from core.settings import Settings
 from state.models import ConversationState, CustomerState
 from state.opening import OpenState, migrate, open_state
 from state.recovery import StateRecoveryHandler
+from state.redis.journal import RedisJournal
 from state.store import CallGuard, EffectRecord, Intake, Lease
 from tests.contracts.databases import answer, message
 from tests.servers import PostgresServer, RedisServer
@@ -71,6 +72,29 @@ async def replica(
         settings, sql=sql or PassThrough(), redis=redis or PassThrough(), clock=SystemClock(), owner=owner
     ) as opened:
         yield opened
+
+
+class Counting:
+    """A guard that counts what is asked through it."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.calls = 0
+        self._guard = guard
+
+    async def run(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        deadline: Deadline | None = None,
+        may_repeat: bool = True,
+    ) -> T:
+        self.calls += 1
+        return await self._guard.run(attempt, deadline=deadline, may_repeat=may_repeat)
+
+
+def journal_of(opened: OpenState) -> RedisJournal:
+    assert opened.journal is not None
+    return opened.journal
 
 
 def leased(intake: Intake) -> Lease:
@@ -335,14 +359,17 @@ async def test_a_conversation_goes_on_in_redis_while_sql_is_down_and_is_in_sql_a
 async def test_a_message_drains_its_own_conversation_before_sql_takes_it(
     killable_postgres: PostgresServer, redis_url: str
 ) -> None:
-    async with replica(killable_postgres.url(), redis_url) as opened:
+    url = killable_postgres.url()
+    async with replica(url, redis_url) as opened, replica(url, redis_url, owner="b") as other:
         store = opened.conversations
         first, _, _ = await say(store, "one", id="1")
         killable_postgres.kill()
         await say(store, "two", id="2", conversation=first.conversation_id)
         killable_postgres.start()
 
-        _, history, source = await say(store, "three", id="3", conversation=first.conversation_id)
+        _, history, source = await say(
+            other.conversations, "three", id="3", conversation=first.conversation_id
+        )
 
         assert source == "sql"
         assert history == ["one", "re: one", "two", "re: two"]
@@ -613,3 +640,73 @@ async def test_without_redis_an_outage_of_sql_is_said_at_once(killable_postgres:
 
         killable_postgres.start()
         await say(opened.conversations, "one", id="1")
+
+
+# SQL slow, or silent
+
+
+async def test_what_a_slow_sql_may_yet_store_is_refused_and_never_journaled(
+    killable_postgres: PostgresServer, killable_redis: RedisServer
+) -> None:
+    url = killable_postgres.url()
+    async with (
+        replica(url, killable_redis.url, sql=real_guard("sql", 1.0)) as a,
+        replica(url, killable_redis.url, sql=real_guard("sql", 1.0), owner="b") as b,
+    ):
+        stores = (a.conversations, b.conversations)
+        first, _, _ = await say(a.conversations, "one", id="1")
+        conversation = first.conversation_id
+        ids = [f"m{n}" for n in range(80)]
+
+        async def send(n: int) -> Intake | Exception:
+            try:
+                return await stores[n % 2].intake(message(ids[n], id=ids[n], conversation=conversation))
+            except DependencyUnavailable as refused:
+                return refused
+
+        with killable_postgres.connection() as blocker, blocker.transaction():
+            blocker.execute("SELECT 1 FROM conversations FOR UPDATE")
+            during = await asyncio.gather(*(send(n) for n in range(80)))
+            journaled = await asyncio.gather(*(journal_of(each).pending() for each in (a, b)))
+
+        assert journaled == [[], []]
+        assert not any(isinstance(each, Intake) for each in during)
+        assert not any(store.is_sql_down for store in stores)
+        told: dict[str, Intake] = {}
+        async with asyncio.timeout(30.0):
+            while len(told) < 80:
+                for n in range(80):
+                    answered = await send(n)
+                    if isinstance(answered, Intake):
+                        told.setdefault(ids[n], answered)
+                    else:
+                        await asyncio.sleep(0.2)
+        log = await a.conversations.messages("default", conversation, after=2, limit=200)
+        assert {m.text: m.message_id for m in log} == {id: told[id].message_id for id in ids}
+        assert len(log) == 80
+
+
+async def test_while_sql_is_silent_only_the_drain_asks_it(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    guard = Counting(real_guard("sql", 1.0))
+    async with replica(killable_postgres.url(), redis_url, sql=guard) as opened:
+        store = opened.conversations
+        first, _, _ = await say(store, "one", id="1")
+        killable_postgres.pause()
+        await say(store, "two", id="2", conversation=first.conversation_id)
+        asked = guard.calls
+
+        for n in range(5):
+            await say(store, f"x{n}", id=f"x{n}", conversation=first.conversation_id)
+
+        assert guard.calls == asked
+        killable_postgres.resume()
+        async with asyncio.timeout(10.0):
+            while store.is_sql_down:
+                with suppress(DependencyUnavailable):
+                    await store.drain()
+                await asyncio.sleep(0.1)
+        resumed, _, source = await say(store, "three", id="3", conversation=first.conversation_id)
+        assert (leased(resumed).durability, source) == (Durability.SQL, "sql")
+        assert len(await log_of(opened, first.conversation_id)) == 16

@@ -1,0 +1,110 @@
+"""
+Whether this replica goes without SQL: begun by a failure that a second question confirms, ended by the drain alone.
+
+Between the two, turns ask SQL nothing. A SQL that is slow but alive is refused honestly: what it may yet store is told by nobody
+else.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from core.errors import DependencyTimeout, DependencyUnavailable, NetworkFailed
+from core.resilience.deadline import Deadline
+from core.telemetry.logging import get_logger
+from state.store import CallGuard
+
+T = TypeVar("T")
+
+Unanswered = (DependencyUnavailable, DependencyTimeout, NetworkFailed)
+
+PING_SECONDS = 0.15
+_RETRY_AFTER_SECONDS = 2.0
+
+_log = get_logger(__name__)
+
+
+class SqlIsDown(DependencyUnavailable):
+    """It failed, and did not answer a trivial question either."""
+
+
+class SqlOutage:
+    """
+    `ping` asks SQL something trivial on a connection of its own; without one, every failure counts as an outage, which
+    never outlasts its call. `can_go_without` says that there is a journal to use meanwhile.
+    """
+
+    def __init__(
+        self, guard: CallGuard, *, ping: Callable[[], Awaitable[None]] | None, can_go_without: bool
+    ) -> None:
+        self._guard = guard
+        self._ping = ping
+        self._can_go_without = can_go_without
+        self.is_on = False
+        self._asking: asyncio.Task[bool] | None = None
+        self.is_down = False
+
+    async def ask(self, attempt: Callable[[], Awaitable[T]], *, deadline: Deadline | None = None) -> T:
+        """
+        Raises:
+            SqlIsDown: go without it.
+            DependencyUnavailable: it is slow or busy; `may_have_happened` as the call said.
+        """
+        if self.is_on:
+            raise SqlIsDown("sql", reason="outage", retry_after=_RETRY_AFTER_SECONDS)
+        return await self.ask_anyway(attempt, deadline=deadline)
+
+    async def ask_anyway(self, attempt: Callable[[], Awaitable[T]], *, deadline: Deadline | None = None) -> T:
+        """`ask` for the drain, which finds out when the outage is over."""
+        try:
+            result = await self._guard.run(attempt, deadline=deadline)
+        except Unanswered as failed:
+            kind = DependencyUnavailable if await self._answers() else SqlIsDown
+            if kind is SqlIsDown:
+                self._begin(failed.reason)
+            raise kind(
+                "sql",
+                str(failed),
+                reason=failed.reason if kind is SqlIsDown else "slow",
+                retry_after=failed.retry_after or _RETRY_AFTER_SECONDS,
+                may_have_happened=failed.may_have_happened,
+            ) from failed
+        self.is_down = self.is_on
+        return result
+
+    async def confirm_back(self) -> None:
+        """
+        A question through the guard, so that its breaker hears of the recovery too: turns must not meet it open.
+
+        Raises:
+            DependencyUnavailable: not yet.
+        """
+        if self._ping is not None:
+            await self.ask_anyway(self._ping)
+
+    def end(self) -> None:
+        if self.is_on:
+            _log.info("state.sql_used_again")
+        self.is_on = self.is_down = False
+
+    def _begin(self, reason: str | None) -> None:
+        self.is_down = True
+        if self._can_go_without and self._ping is not None and not self.is_on:
+            self.is_on = True
+            _log.warning("state.sql_outage_began", reason=reason)
+
+    async def _answers(self) -> bool:
+        """One question at a time, whose answer all hear who wait for it."""
+        if self._ping is None:
+            return False
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._pinged(self._ping))
+        return await asyncio.shield(self._asking)
+
+    async def _pinged(self, ping: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await ping()
+        except (TimeoutError, *Unanswered):
+            return False
+        return True
