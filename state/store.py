@@ -180,7 +180,10 @@ class ConversationStore(Protocol):
         ...
 
     async def load(self, lease: Lease, *, history_messages: int) -> Snapshot:
-        """Raises LeaseLost when the lease has moved on."""
+        """
+        Raises:
+            LeaseLost: the lease has moved on. Found out only for a lease without `basis`: what has just been given needs no proof.
+        """
         ...
 
     async def commit(self, commit: TurnCommit) -> Lease | None:

@@ -8,7 +8,7 @@ docs/architecture.md in order, and sees to it that every accepted message gets a
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -308,7 +308,7 @@ class TurnPipeline:
     def _tools_for(self, turn: TurnInput, snapshot: Snapshot, lease: Lease, stream: TurnStream) -> TurnTools:
         async def reload_state() -> None:
             """Somebody else changed what a tool works on: make sure that this turn still owns the conversation."""
-            await self._store.load(lease, history_messages=self._policy.history_messages)
+            await self._store.load(replace(lease, basis=None), history_messages=self._policy.history_messages)
 
         return TurnTools(
             self._tools,

@@ -11,7 +11,6 @@ from state.sql import rows
 from state.sql.commit import apply_commit, put_outbox
 from state.sql.effects import absorb_effect, effect_status
 from state.sql.rows import Row
-from state.sql.types import database_now
 
 
 async def absorb_entry(connection: AsyncConnection, entry: Entry, *, lease_microseconds: int) -> int:
@@ -67,7 +66,7 @@ async def _lease(connection: AsyncConnection, entry: LeaseEntry, *, lease_micros
         row,
         lease_token=entry.token,
         lease_owner=entry.owner,
-        lease_until=database_now() + lease_microseconds,
+        lease_until=row.now + lease_microseconds,
         running_turn=entry.turn_id,
     )
     return 1

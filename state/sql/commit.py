@@ -82,7 +82,7 @@ async def apply_commit(
             values |= {
                 "running_turn": waiting[0].turn_id,
                 "lease_token": token,
-                "lease_until": database_now() + lease_microseconds,
+                "lease_until": row.now + lease_microseconds,
             }
             next_lease = await rows.lease_of(
                 connection,

@@ -23,6 +23,7 @@ from state.identifiers import (
     turn_id_of,
 )
 from state.journal import decode_entry
+from state.selection import snapshot_on
 from state.sql import rows
 from state.sql.absorb import absorb_entry
 from state.sql.commit import write_turn
@@ -56,14 +57,27 @@ class SqlConversationStore:
         return await self._database.write(partial(self._intake, message))
 
     async def load(self, lease: Lease, *, history_messages: int) -> Snapshot:
+        basis = lease.basis
+        if basis is not None and lease.after_seq == 0 and lease.head == lease.upto_seq == len(lease.fresh):
+            return snapshot_on(basis, lease, lease.fresh, history_messages=history_messages, source="sql")
+
         async def read(connection: AsyncConnection) -> Snapshot:
+            if basis is not None:
+                window = await rows.messages_between(
+                    connection,
+                    lease.tenant,
+                    lease.conversation_id,
+                    after=max(0, lease.after_seq - history_messages),
+                    upto=lease.head,
+                )
+                return snapshot_on(basis, lease, window, history_messages=history_messages, source="sql")
             row = await rows.conversation_row(connection, lease.tenant, lease.conversation_id, lock=False)
             if row is None or not _holds(row, lease):
                 raise LeaseLost(f"{lease.conversation_id}: token {lease.token} is not the current one")
             # Usually the lease brings along all that came after it, and a new conversation has nothing before it.
             is_all_known = row.head == lease.upto_seq == lease.after_seq + len(lease.fresh)
             upto = lease.after_seq if is_all_known else row.head
-            window: tuple[Message, ...] = ()
+            window = ()
             if upto:
                 window = await rows.messages_between(
                     connection,
@@ -264,7 +278,7 @@ class SqlConversationStore:
         lease = None
         if _is_free(row) and not waiting:
             lease = self._lease_for_one(row, stored, turn_id)
-            values |= self._lease_values(turn_id, lease.token)
+            values |= self._lease_values(row, turn_id, lease.token)
         await rows.update_conversation(connection, row, **values)
         if lease is None and _is_free(row):
             waiting = await rows.unanswered_turns(connection, row)
@@ -316,7 +330,7 @@ class SqlConversationStore:
 
     async def _lease(self, connection: AsyncConnection, row: Row, turn: Row, *, head: int) -> Lease:
         token = row.lease_token + 1
-        await rows.update_conversation(connection, row, **self._lease_values(turn.turn_id, token))
+        await rows.update_conversation(connection, row, **self._lease_values(row, turn.turn_id, token))
         return await rows.lease_of(
             connection,
             row,
@@ -327,11 +341,11 @@ class SqlConversationStore:
             state_version=row.state_version,
         )
 
-    def _lease_values(self, turn_id: str, token: int) -> dict[str, Any]:
+    def _lease_values(self, row: Row, turn_id: str, token: int) -> dict[str, Any]:
         return {
             "lease_token": token,
             "lease_owner": self._owner,
-            "lease_until": database_now() + self._lease_microseconds,
+            "lease_until": row.now + self._lease_microseconds,
             "running_turn": turn_id,
         }
 

@@ -3,6 +3,7 @@ Read and write the rows of one conversation inside a transaction that somebody e
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -70,7 +71,7 @@ _INSERT_TURN = sa.insert(turns)
 _TURN = sa.select(*_TURN_COLUMNS).where(
     turns.c.tenant == sa.bindparam("tenant_"), turns.c.turn_id == sa.bindparam("turn_id_")
 )
-_FINISH_TURN = sa.update(turns).where(
+_UPDATE_TURN = sa.update(turns).where(
     turns.c.tenant == sa.bindparam("tenant_"), turns.c.turn_id == sa.bindparam("turn_id_")
 )
 _UNANSWERED_TURNS = (
@@ -142,9 +143,20 @@ async def create_conversation(
 
 async def update_conversation(connection: AsyncConnection, row: Row, **values: Any) -> None:
     await connection.execute(
+        _update_conversation(tuple(values)),
+        {"tenant_": row.tenant, "conversation_id_": row.conversation_id, **values},
+    )
+
+
+@lru_cache
+def _update_conversation(columns: tuple[str, ...]) -> sa.Update:
+    return (
         sa.update(conversations)
-        .where(conversations.c.tenant == row.tenant, conversations.c.conversation_id == row.conversation_id)
-        .values(**values)
+        .where(
+            conversations.c.tenant == sa.bindparam("tenant_"),
+            conversations.c.conversation_id == sa.bindparam("conversation_id_"),
+        )
+        .values({name: sa.bindparam(name) for name in columns})
     )
 
 
@@ -216,18 +228,15 @@ async def insert_turn(
 
 
 async def extend_turn(connection: AsyncConnection, row: Row, turn_id: str, *, last_seq: int) -> None:
-    await connection.execute(
-        sa.update(turns)
-        .where(turns.c.tenant == row.tenant, turns.c.turn_id == turn_id)
-        .values(last_seq=last_seq)
-    )
+    values = {"tenant_": row.tenant, "turn_id_": turn_id, "last_seq": last_seq}
+    await connection.execute(_UPDATE_TURN, values)
 
 
 async def finish_turn(
     connection: AsyncConnection, row: Row, turn_id: str, result: TurnResult, *, token: int
 ) -> None:
     await connection.execute(
-        _FINISH_TURN,
+        _UPDATE_TURN,
         {
             "tenant_": row.tenant,
             "turn_id_": turn_id,

@@ -7,8 +7,12 @@ all the rest of it together; docs/decisions has the figures.
 """
 
 import asyncio
+import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
@@ -17,6 +21,8 @@ from sqlalchemy.engine import URL, CursorResult, Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 T = TypeVar("T")
+
+_MOST_TOGETHER = 64
 
 
 def open_reader(url: URL, *, timeout_seconds: float, connections: int) -> AsyncEngine:
@@ -32,11 +38,27 @@ def open_reader(url: URL, *, timeout_seconds: float, connections: int) -> AsyncE
     return engine
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A transaction that somebody waits for. `result` belongs to the event loop `loop`."""
+
+    work: Callable[[AsyncConnection], Awaitable[Any]]
+    before_commit: Callable[[], None]
+    result: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+
+
 class SqliteWriter:
-    """One connection in one thread; transactions wait in order of arrival."""
+    """
+    One connection in one thread. What waits while it writes is written together next, in order of arrival, and becomes durable
+    by one commit: a commit costs more than all that a turn writes. Each keeps its own fate: a savepoint takes back what failed.
+    """
 
     def __init__(self, url: URL, *, timeout_seconds: float) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._waiting: deque[_Waiting] = deque()
+        self._lock = threading.Lock()
+        self._is_writing = False
         self._engine = sa.create_engine(
             url.set(drivername="sqlite"),
             pool_size=1,
@@ -52,17 +74,84 @@ class SqliteWriter:
     async def transaction(
         self, work: Callable[[AsyncConnection], Awaitable[T]], before_commit: Callable[[], None]
     ) -> T:
-        def run() -> T:
-            with self._engine.begin() as connection:
-                result = _run_through(work(cast(AsyncConnection, _Connection(connection))))
-                before_commit()
-            return result
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(work, before_commit, loop.create_future(), loop)
+        with self._lock:
+            self._waiting.append(waiting)
+            begins = not self._is_writing
+            self._is_writing = True
+        if begins:
+            self._thread.submit(self._write_all)
+        return cast(T, await waiting.result)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown)
         self._engine.dispose()
+
+    def _write_all(self) -> None:
+        """In the thread, until nothing waits."""
+        while True:
+            with self._lock:
+                group = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_TOGETHER))]
+                if not group:
+                    self._is_writing = False
+                    return
+            fates = self._written(group)
+            for loop in {waiting.loop for waiting in group}:
+                told = [(w.result, fate) for w, fate in zip(group, fates, strict=True) if w.loop is loop]
+                with suppress(RuntimeError):  # a loop that is closed has nobody who waits
+                    loop.call_soon_threadsafe(_tell, told)
+
+    def _written(self, group: Sequence[_Waiting]) -> "list[_Fate]":
+        fates: list[_Fate] = []
+        try:
+            with self._engine.begin() as connection:
+                for waiting in group:
+                    fates.append(_fate_of(waiting, connection, is_alone=len(group) == 1))
+        except BaseException as failed:
+            # Without a commit nothing stands; who failed before it keeps the reason of their own.
+            return [
+                fate if fate.failure is not None else _Fate(failure=failed)
+                for fate in (*fates, *(_Fate() for _ in group[len(fates) :]))
+            ]
+        return fates
+
+
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    value: Any = None
+    failure: BaseException | None = None
+
+
+def _fate_of(waiting: _Waiting, connection: sa.Connection, *, is_alone: bool) -> _Fate:
+    """
+    Raises:
+        Exception: where it is alone, so that its transaction is rolled back; or the savepoint itself fails.
+    """
+    if is_alone:
+        value = _run_through(waiting.work(cast(AsyncConnection, _Connection(connection))))
+        waiting.before_commit()
+        return _Fate(value)
+    connection.exec_driver_sql("SAVEPOINT one")
+    try:
+        value = _run_through(waiting.work(cast(AsyncConnection, _Connection(connection))))
+        waiting.before_commit()
+    except BaseException as failed:
+        connection.exec_driver_sql("ROLLBACK TO one")
+        connection.exec_driver_sql("RELEASE one")
+        return _Fate(failure=failed)
+    connection.exec_driver_sql("RELEASE one")
+    return _Fate(value)
+
+
+def _tell(fates: Sequence[tuple[asyncio.Future[Any], _Fate]]) -> None:
+    for result, fate in fates:
+        if result.done():  # given up meanwhile
+            continue
+        if fate.failure is not None:
+            result.set_exception(fate.failure)
+        else:
+            result.set_result(fate.value)
 
 
 def _prepare(engine: sa.Engine, *, pragmas: Sequence[str], begin: str) -> None:
