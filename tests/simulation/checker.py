@@ -8,7 +8,7 @@ from collections.abc import Callable
 from core.messages import ActionStatus, Durability, Message, MessageRole
 from tests.simulation.clients import Sent
 from tests.simulation.outside import SEEN, SimulatedChannel, SimulatedDesk
-from tests.simulation.record import Conversation, SqlTables
+from tests.simulation.record import Conversation, SqlTables, Turn
 from tests.simulation.redis_server import TinyRedis
 
 _JOURNAL = (b"careline:journal.entries", b"careline:journal.document", b"careline:journal.effect:")
@@ -80,7 +80,9 @@ class Checker:
             return
         self._overtakers.add(client_message_id)
         if could_know and self._now() - since > _LONGEST_INTAKE_SECONDS:
-            self._wrong(f"{conversation_id}: SQL took {client_message_id} past a journal that could be drained")
+            self._wrong(
+                f"{conversation_id}: SQL took {client_message_id} past a journal that could be drained"
+            )
 
     # -- in the end --------------------------------------------------------------------------------------------------
 
@@ -91,6 +93,8 @@ class Checker:
         for (_, key), item in self._tables.outbox.items():
             if item.status != "done" and not self._may_stay(key):
                 self._wrong(f"{key}: outbox item {item.status}")
+        for what in self._tables.seen.wrong:
+            self._wrong(what)
         forked = self._forked()
         self.counts["conversations"] += len(self._tables.conversations)
         self.counts["limit: messages taken by two stores"] += len(self._tables.seen.taken_twice)
@@ -197,10 +201,24 @@ class Checker:
                 elif is_doubled:
                     self._wrong(f"{name}: {opened} tickets, {mails} mails")
             for turn in row.turns.values():
+                self._check_kept(turn, row, is_forked=conversation_id in forked)
                 for action in turn.result.actions if turn.result is not None else ():
                     is_kept = action.receipt in receipts
                     if action.tool == "open_ticket" and action.status in _KEPT and not is_kept:
                         self._wrong(f"{turn.turn_id}: {action.receipt} was promised and not opened")
+
+    def _check_kept(self, turn: Turn, row: Conversation, *, is_forked: bool) -> None:
+        """Each promise has a ticket of its own."""
+        if turn.result is None or is_forked:
+            return
+        promised = [a for a in turn.result.actions if a.tool == "open_ticket" and a.status in _KEPT]
+        opened = sum(
+            self._desk.subjects[f"Ticket {message.client_message_id}"]
+            for message in row.messages
+            if message.turn_id == turn.turn_id and message.role is MessageRole.CUSTOMER
+        )
+        if opened < len(promised):
+            self._wrong(f"{turn.turn_id}: {len(promised)} tickets promised, {opened} opened")
 
     # -- looking things up -------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -32,7 +33,8 @@ from state.store import (
     TurnRecord,
     Written,
 )
-from tests.simulation.network import Link
+
+T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Key = tuple[str, str]
@@ -92,6 +94,7 @@ class Seen:
     """
 
     counts: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
     built_on: list[tuple[str, int, int, str]] = field(default_factory=list)
     second_answers: list[tuple[str, str]] = field(default_factory=list)
     journaled_messages: set[str] = field(default_factory=set)
@@ -230,6 +233,8 @@ class SqlTables:
 
     def _leased(self, row: Conversation, owner: str, lease_microseconds: int) -> Lease:
         """The interrupted turn first, else the one that waits longest."""
+        if row.running is not None and row.until is not None and row.until >= self.now():
+            self.seen.wrong.append(f"{row.record.conversation_id}: leased to {owner}, held by {row.owner}")
         waiting = row.waiting
         turn = next((t for t in waiting if t.turn_id == row.running), waiting[0])
         row.token += 1
@@ -531,10 +536,16 @@ class SqlTables:
             row.due = self.now() + int(wait_seconds * 1_000_000)
 
 
+class Way(Protocol):
+    """To the server: `tests.simulation.network.Link`, or nothing in between."""
+
+    async def call(self, name: str, work: Callable[[], T], *, is_read: bool = False) -> T: ...
+
+
 class SimulatedRecord:
     """Implements `state.store.Record` and `state.store.Outbox` over a link. `owner` names the replica in its leases."""
 
-    def __init__(self, tables: SqlTables, link: Link, *, owner: str, lease_seconds: float) -> None:
+    def __init__(self, tables: SqlTables, link: Way, *, owner: str, lease_seconds: float) -> None:
         self._tables = tables
         self._link = link
         self._owner = owner
@@ -547,9 +558,7 @@ class SimulatedRecord:
         )
 
     async def load(self, lease: Lease, *, history_messages: int) -> Snapshot:
-        return await self._link.call(
-            "load", lambda: self._tables.load(lease, history_messages), is_read=True
-        )
+        return await self._link.call("load", lambda: self._tables.load(lease, history_messages), is_read=True)
 
     async def commit(self, commit: TurnCommit) -> Lease | None:
         return (await self.write(commit)).next_lease
@@ -580,9 +589,7 @@ class SimulatedRecord:
         return await self._link.call("begin_effect", lambda: self._tables.begin_effect(effect))
 
     async def effect(self, tenant: str, key: str) -> EffectRecord | None:
-        return await self._link.call(
-            "effect", lambda: self._tables.effects.get((tenant, key)), is_read=True
-        )
+        return await self._link.call("effect", lambda: self._tables.effects.get((tenant, key)), is_read=True)
 
     async def finish_effect(self, effect: EffectRecord) -> None:
         await self._link.call("finish_effect", lambda: self._tables.finish_effect(effect))
@@ -627,9 +634,7 @@ class SimulatedRecord:
         await self._link.call("outbox_done", lambda: self._tables.change_outbox(item, "done", 0.0))
 
     async def retry(self, item: OutboxItem, *, wait_seconds: float, error: str) -> None:
-        await self._link.call(
-            "outbox_retry", lambda: self._tables.change_outbox(item, None, wait_seconds)
-        )
+        await self._link.call("outbox_retry", lambda: self._tables.change_outbox(item, None, wait_seconds))
 
     async def dead(self, item: OutboxItem, *, error: str) -> None:
         await self._link.call("outbox_dead", lambda: self._tables.change_outbox(item, "dead", 0.0))

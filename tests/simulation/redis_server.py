@@ -301,9 +301,9 @@ class SimulatedRedis(Redis):
         return self.parsed(args, reply, options)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "SimulatedPipeline":
-        return SimulatedPipeline(
-            self.connection_pool, self.response_callbacks, transaction, shard_hint
-        ).of(self)
+        return SimulatedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint).of(
+            self
+        )
 
     async def together(self, stack: list[tuple[tuple[Any, ...], Mapping[str, Any]]]) -> list[Any]:
         """All commands in one step of the server; a failing one does not undo those before it, as in Redis."""

@@ -73,14 +73,18 @@ class Replica:
         )
         guards = _guards(clock, rng)
         self.store = StateRecoveryHandler(
-            record, sql=guards["sql"], clock=clock, copy=self.copy, journal=self.journal, redis=guards["redis"]
+            record,
+            sql=guards["sql"],
+            clock=clock,
+            copy=self.copy,
+            journal=self.journal,
+            redis=guards["redis"],
+            ping_sql=record.ping,
         )
         registry = ToolRegistry(
             (
                 OpenTicket(desk, clock=clock),
-                Notify(
-                    SimulatedDirectory(), {channel.name: channel}, directory_guard=guards["customers"]
-                ),
+                Notify(SimulatedDirectory(), {channel.name: channel}, directory_guard=guards["customers"]),
             )
         )
         self.turns = TurnPipeline(

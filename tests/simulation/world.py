@@ -29,6 +29,7 @@ _EPOCH_SECONDS = 1_790_000_000
 _TROUBLE_SECONDS = (3.0, 9.0)
 _TROUBLE_LASTS_SECONDS = 7.0
 """A breaker may stay open for five."""
+_PATIENCE_SECONDS = 120.0
 _QUIET_SECONDS = 60.0
 """After the world has healed: leases run out, breakers close, outboxes wait; then everything has to be done."""
 
@@ -127,7 +128,11 @@ class World:
         customers = list(self._customers())
         watching = asyncio.ensure_future(self._watch(checker))
         nemesis = asyncio.ensure_future(Nemesis(self, self._rng("nemesis")).run(self._trouble))
-        await asyncio.gather(*(customer.run() for customer in customers))
+        try:
+            async with asyncio.timeout(self._trouble + _PATIENCE_SECONDS):
+                await asyncio.gather(*(customer.run() for customer in customers))
+        except TimeoutError:
+            checker.violations.append("a customer waits for ever")
         await nemesis
         healed = self.loop.time()
         while not checker.is_quiet() and self.loop.time() < healed + _QUIET_SECONDS:
