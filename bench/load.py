@@ -1,0 +1,82 @@
+"""
+Customers who talk to a chat service over HTTP, each in a conversation of their own, each waiting for the answer.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Sequence
+
+import aiohttp
+
+KEY = "bench-server-key-0123456789"
+CUSTOMER = "cus_bench_{number}"
+QUESTION = "Where is my order, and when will it come?"
+_numbers = itertools.count()
+
+
+class Customers:
+    """`numbers` says which customers; a customer goes on in the conversation that the first answer named."""
+
+    def __init__(self, url: str, numbers: Sequence[int]) -> None:
+        self._url = f"{url}/v1/chat"
+        self._conversations: dict[int, str | None] = dict.fromkeys(numbers)
+
+    async def ask(
+        self, turns: int, *, at_once: int | None = None, expected: str | None = None, are_new: bool = False
+    ) -> list[float]:
+        """
+        Seconds that each of `turns` answers took, asked for by turns and by `at_once` customers at a time.
+
+        `are_new` makes each question differ from all before it.
+
+        Raises:
+            RuntimeError: an answer is not the one that was `expected`, not the model's, degraded, or none at all.
+        """
+        waiting = iter(_dealt(list(self._conversations), turns))
+        taken: list[float] = []
+        connector = aiohttp.TCPConnector(limit=0)
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+
+            async def work() -> None:
+                for number in waiting:
+                    while number in busy:  # a customer reads the answer before writing again
+                        await asyncio.sleep(0)
+                    busy.add(number)
+                    taken.append(await self._ask(session, number, expected, is_new=are_new))
+                    busy.discard(number)
+
+            busy: set[int] = set()
+            async with asyncio.TaskGroup() as group:
+                for _ in range(at_once or len(self._conversations)):
+                    group.create_task(work())
+        return taken
+
+    async def _ask(
+        self, session: aiohttp.ClientSession, number: int, expected: str | None, *, is_new: bool
+    ) -> float:
+        place = next(_numbers)
+        body = {
+            "message": f"{QUESTION} I ask for the {place}th time." if is_new else QUESTION,
+            "customer_id": CUSTOMER.format(number=number),
+            "client_message_id": f"m{place}",
+        }
+        conversation = self._conversations[number]
+        if conversation is not None:
+            body["conversation_id"] = conversation
+        began = time.perf_counter()
+        async with session.post(self._url, json=body) as response:
+            answer = await response.json()
+        seconds = time.perf_counter() - began
+        is_wanted = (
+            response.status == 200 and answer.get("brain", "llm") == "llm" and not answer.get("degraded")
+        )
+        if not is_wanted or (expected is not None and expected not in answer["reply"]["text"]):
+            raise RuntimeError(f"{self._url} answered {response.status}: {answer}")
+        self._conversations[number] = answer["conversation_id"]
+        return seconds
+
+
+def _dealt(numbers: list[int], turns: int) -> list[int]:
+    return [numbers[turn % len(numbers)] for turn in range(turns)]
