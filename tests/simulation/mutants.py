@@ -31,7 +31,7 @@ Mutant = Callable[[], AbstractContextManager[object]]
 MUTANTS: dict[str, Mutant] = {}
 
 
-def _mutant(make: Callable[[], Iterator[object]]) -> Mutant:
+def _mutant(make: Callable[[], Iterator[None]]) -> Mutant:
     made = contextmanager(make)
     MUTANTS[make.__name__.removeprefix("_")] = made
     return made
@@ -48,13 +48,13 @@ def first_kill(mutant: Mutant, *, seeds: Sequence[int]) -> tuple[int, str] | Non
 
 
 @_mutant
-def _no_idempotency_key_at_intake() -> Iterator[object]:
+def _no_idempotency_key_at_intake() -> Iterator[None]:
     with patch.object(SqlTables, "stored", lambda *_: None):
         yield
 
 
 @_mutant
-def _no_fence_at_commit() -> Iterator[object]:
+def _no_fence_at_commit() -> Iterator[None]:
     def write(tables: SqlTables, commit: TurnCommit, lease_microseconds: int) -> Written:
         row = tables.conversations[(commit.lease.tenant, commit.lease.conversation_id)]
         turn = row.turns[commit.lease.turn_id]
@@ -65,7 +65,7 @@ def _no_fence_at_commit() -> Iterator[object]:
 
 
 @_mutant
-def _leases_are_taken_before_they_run_out() -> Iterator[object]:
+def _leases_are_taken_before_they_run_out() -> Iterator[None]:
     def is_free(_: SqlTables, row: Conversation) -> bool:
         return True
 
@@ -74,7 +74,7 @@ def _leases_are_taken_before_they_run_out() -> Iterator[object]:
 
 
 @_mutant
-def _acknowledged_before_it_is_stored() -> Iterator[object]:
+def _acknowledged_before_it_is_stored() -> Iterator[None]:
     submit = TurnPipeline.submit
 
     async def submit_early(turns: TurnPipeline, request: ChatRequest) -> Submission:
@@ -96,7 +96,7 @@ def _acknowledged_before_it_is_stored() -> Iterator[object]:
 
 
 @_mutant
-def _no_version_check_of_the_copy() -> Iterator[object]:
+def _no_version_check_of_the_copy() -> Iterator[None]:
     async def get(copy: RedisStateCopy, lease: Lease, *, history_messages: int) -> Snapshot | None:
         copied = await copy.read(lease.tenant, lease.conversation_id)
         if copied is None:
@@ -117,7 +117,7 @@ def _no_version_check_of_the_copy() -> Iterator[object]:
 
 
 @_mutant
-def _a_missing_copy_is_taken_for_a_new_customer() -> Iterator[object]:
+def _a_missing_copy_is_taken_for_a_new_customer() -> Iterator[None]:
     async def get(copy: RedisStateCopy, lease: Lease, *, history_messages: int) -> Snapshot | None:
         return await read(copy, lease, history_messages=history_messages) or _empty(lease)
 
@@ -127,7 +127,7 @@ def _a_missing_copy_is_taken_for_a_new_customer() -> Iterator[object]:
 
 
 @_mutant
-def _could_not_ask_is_taken_for_empty() -> Iterator[object]:
+def _could_not_ask_is_taken_for_empty() -> Iterator[None]:
     async def load(store: StateRecoveryHandler, lease: Lease, *, history_messages: int) -> Snapshot:
         try:
             return await ask(store, lease, history_messages=history_messages)
@@ -140,7 +140,7 @@ def _could_not_ask_is_taken_for_empty() -> Iterator[object]:
 
 
 @_mutant
-def _deleted_from_the_journal_before_sql_has_it() -> Iterator[object]:
+def _deleted_from_the_journal_before_sql_has_it() -> Iterator[None]:
     class Later:
         def __init__(self) -> None:
             self.batches: list[Sequence[bytes]] = []
@@ -160,7 +160,7 @@ def _deleted_from_the_journal_before_sql_has_it() -> Iterator[object]:
 
 
 @_mutant
-def _drained_out_of_order() -> Iterator[object]:
+def _drained_out_of_order() -> Iterator[None]:
     class Backwards:
         def __init__(self, into: JournalSink) -> None:
             self._into = into
@@ -177,7 +177,7 @@ def _drained_out_of_order() -> Iterator[object]:
 
 
 @_mutant
-def _a_forgetful_redis_is_trusted() -> Iterator[object]:
+def _a_forgetful_redis_is_trusted() -> Iterator[None]:
     async def is_durable(_: RedisJournal) -> bool:
         return True
 
@@ -186,7 +186,7 @@ def _a_forgetful_redis_is_trusted() -> Iterator[object]:
 
 
 @_mutant
-def _the_journal_is_never_drained() -> Iterator[object]:
+def _the_journal_is_never_drained() -> Iterator[None]:
     async def drain(_: StateRecoveryHandler) -> int:
         return 0
 
@@ -195,7 +195,7 @@ def _the_journal_is_never_drained() -> Iterator[object]:
 
 
 @_mutant
-def _an_effects_key_without_the_turn() -> Iterator[object]:
+def _an_effects_key_without_the_turn() -> Iterator[None]:
     def key(prefix: str, *parts: str) -> str:
         return derived_id(prefix, *(part for part in parts if not part.startswith("turn_")))
 
@@ -204,7 +204,7 @@ def _an_effects_key_without_the_turn() -> Iterator[object]:
 
 
 @_mutant
-def _an_effects_key_for_each_run() -> Iterator[object]:
+def _an_effects_key_for_each_run() -> Iterator[None]:
     runs = count()
 
     def key(prefix: str, *parts: str) -> str:
@@ -215,13 +215,13 @@ def _an_effects_key_for_each_run() -> Iterator[object]:
 
 
 @_mutant
-def _a_mail_is_repeated_blindly() -> Iterator[object]:
+def _a_mail_is_repeated_blindly() -> Iterator[None]:
     with patch.object(Notify, "is_repeatable", True):
         yield
 
 
 @_mutant
-def _no_plan_is_stored_before_an_effect() -> Iterator[object]:
+def _no_plan_is_stored_before_an_effect() -> Iterator[None]:
     async def begin_effect(_: StateRecoveryHandler, effect: EffectRecord) -> EffectRecord:
         return effect
 
@@ -230,7 +230,7 @@ def _no_plan_is_stored_before_an_effect() -> Iterator[object]:
 
 
 @_mutant
-def _nobody_sweeps() -> Iterator[object]:
+def _nobody_sweeps() -> Iterator[None]:
     async def run(_: Sweeper) -> None:
         return
 

@@ -56,7 +56,7 @@ class Conversation:
     record: ConversationRecord
     messages: list[Message] = field(default_factory=list)
     turns: dict[str, Turn] = field(default_factory=dict)
-    state: ConversationState = ConversationState()
+    state: ConversationState = field(default_factory=ConversationState)
     version: int = 0
     token: int = 0
     owner: str | None = None

@@ -8,7 +8,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from lupa import LuaRuntime
+# lupa comes with fakeredis and has no types.
+from lupa import LuaRuntime  # type: ignore[import-untyped]
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -18,6 +19,7 @@ from core.errors import DependencyTimeout, DependencyUnavailable
 from tests.simulation.network import Link
 
 Reply = Any
+CommandStack = list[tuple[tuple[Any, ...], Mapping[str, Any]]]
 
 _EPOCH_SECONDS = 1_790_000_000
 
@@ -305,7 +307,7 @@ class SimulatedRedis(Redis):
             self
         )
 
-    async def together(self, stack: list[tuple[tuple[Any, ...], Mapping[str, Any]]]) -> list[Any]:
+    async def together(self, stack: CommandStack) -> list[Any]:
         """All commands in one step of the server; a failing one does not undo those before it, as in Redis."""
 
         def run() -> list[Any]:
@@ -348,7 +350,7 @@ class SimulatedPipeline(Pipeline):
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         stack, scripts = self.command_stack, self.scripts
         self.command_stack, self.scripts = [], set()
-        load = [(("SCRIPT LOAD", script.script), {}) for script in scripts]
+        load: CommandStack = [(("SCRIPT LOAD", script.script), {}) for script in scripts]
         if not stack:
             return []
         return (await self._client.together([*load, *stack]))[len(load) :]

@@ -51,7 +51,8 @@ class World:
         self._seed = seed
         self._is_strict = is_strict
         rng = self._rng("world")
-        self.loop = SimulatedLoop(self._rng("order"))
+        # Sockets, signals and threads stay abstract: nobody may ask for them.
+        self.loop = SimulatedLoop(self._rng("order"))  # type: ignore[abstract]
         self.trace = Trace()
         self.faults = Faults()
         sql_skew, redis_skew = rng.uniform(-5, 5), rng.uniform(-5, 5)
@@ -61,8 +62,8 @@ class World:
         self.tables = SqlTables(now=lambda: int((_EPOCH_SECONDS + loop.time() + sql_skew) * 1_000_000))
         self.tiny = TinyRedis(now=lambda: loop.time() + redis_skew, is_durable=rng.random() < 0.9)
         self.runs: Counter[str] = Counter()
-        clock = SimulatedClock(loop, loop.world)
-        self.desk = SimulatedDesk(self._rng("desk"), clock)
+        self.clock = SimulatedClock(loop, loop.world)
+        self.desk = SimulatedDesk(self._rng("desk"), self.clock)
         self.channel = SimulatedChannel(self._rng("mail"))
         self.outside: list[Unreliable] = [self.desk, self.channel]
         self.names = [f"r{n}" for n in range(rng.choice((2, 2, 2, 3)))]
@@ -136,7 +137,7 @@ class World:
         await nemesis
         healed = self.loop.time()
         while not checker.is_quiet() and self.loop.time() < healed + _QUIET_SECONDS:
-            await asyncio.sleep(0.25)
+            await self.clock.sleep(0.25)
         watching.cancel()
         for customer in customers:
             checker.violations += customer.violations
