@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 
 import httpx
+import msgspec
 from httpx_sse import EventSource
 
 from agent.models.base import ModelEvent, ModelMessage, TextDelta, ToolSpec
@@ -31,6 +32,7 @@ from core.telemetry.logging import get_logger
 
 _DEPENDENCY = "model"
 _LONGEST_BODY_BYTES = 1_000_000
+_HEADERS = {"Accept": "text/event-stream, application/json", "Content-Type": "application/json"}
 
 log = get_logger(__name__)
 
@@ -57,7 +59,7 @@ class OpenAiModel:
     async def stream(
         self, messages: Sequence[ModelMessage], tools: Sequence[ToolSpec], *, deadline: Deadline
     ) -> AsyncGenerator[ModelEvent, None]:
-        body = request_body(self.name, messages, tools)
+        body = msgspec.json.encode(request_body(self.name, messages, tools))
 
         async def open_answer() -> _OpenAnswer:
             return await self._open(body)
@@ -87,14 +89,14 @@ class OpenAiModel:
         except Exception as exc:  # every way to fail means the same here
             raise translate(_DEPENDENCY, exc) from exc
 
-    async def _open(self, body: dict[str, object]) -> "_OpenAnswer":
+    async def _open(self, body: bytes) -> "_OpenAnswer":
         """Send the request and wait for the first event."""
         try:
             request = self._client.build_request(
                 "POST",
                 "chat/completions",
-                json=body,
-                headers={"Accept": "text/event-stream, application/json"},
+                content=body,
+                headers=_HEADERS,
             )
             response = await self._client.send(request, stream=True)
         except Exception as exc:  # httpx-aiohttp lets foreign exceptions through
