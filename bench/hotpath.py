@@ -157,7 +157,7 @@ class Stage:
             "rate_limit_per_customer": "1000000/hour",
             "rate_limit": "10000000/hour",
         }
-        asyncio.run(_furnish(Settings(**settings), has_articles=has_articles))
+        asyncio.run(_furnish(Settings.model_validate(settings), has_articles=has_articles))
         return settings
 
     def careline(self, *, has_articles: bool = False) -> CarelineProcess:
@@ -267,7 +267,7 @@ def long_conversations(stage: Stage, *, messages: int, pairs: int) -> tuple[floa
         asyncio.run(short.ask(5, at_once=1))
         for asked, waited in ((short, early), (long, late)):
             # The first question opens the connection.
-            waited += asyncio.run(asked.ask(3, at_once=1, expected=_TRACKING))[1:]
+            waited.extend(asyncio.run(asked.ask(3, at_once=1, expected=_TRACKING))[1:])
     return statistics.median(early), statistics.median(late)
 
 
@@ -320,7 +320,7 @@ async def profile(settings: Settings, turns: int) -> cProfile.Profile:
 
 
 def _drive(url: str, turns: int) -> None:
-    asyncio.run(Customers(url, range(CUSTOMERS)).ask(turns))
+    asyncio.run(Customers(url, range(CUSTOMERS)).ask(turns, at_once=4))
 
 
 def cpu_seconds(pid: int) -> float:

@@ -26,31 +26,28 @@ class Customers:
         self, turns: int, *, at_once: int | None = None, expected: str | None = None, are_new: bool = False
     ) -> list[float]:
         """
-        Seconds that each of `turns` answers took, asked for by turns and by `at_once` customers at a time.
+        Seconds that each of `turns` answers took, shared out evenly and asked for by `at_once` customers at a time.
 
         `are_new` makes each question differ from all before it.
 
         Raises:
             RuntimeError: an answer is not the one that was `expected`, not the model's, degraded, or none at all.
         """
-        waiting = iter(_dealt(list(self._conversations), turns))
         taken: list[float] = []
+        may_ask = asyncio.Semaphore(at_once or len(self._conversations))
         connector = aiohttp.TCPConnector(limit=0)
         headers = {"Authorization": f"Bearer {KEY}"}
         async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
 
-            async def work() -> None:
-                for number in waiting:
-                    while number in busy:  # a customer reads the answer before writing again
-                        await asyncio.sleep(0)
-                    busy.add(number)
-                    taken.append(await self._ask(session, number, expected, is_new=are_new))
-                    busy.discard(number)
+            async def converse(number: int, questions: int) -> None:
+                for _ in range(questions):
+                    async with may_ask:
+                        taken.append(await self._ask(session, number, expected, is_new=are_new))
 
-            busy: set[int] = set()
+            each, more = divmod(turns, len(self._conversations))
             async with asyncio.TaskGroup() as group:
-                for _ in range(at_once or len(self._conversations)):
-                    group.create_task(work())
+                for place, number in enumerate(self._conversations):
+                    group.create_task(converse(number, each + (place < more)))
         return taken
 
     async def _ask(
@@ -76,7 +73,3 @@ class Customers:
             raise RuntimeError(f"{self._url} answered {response.status}: {answer}")
         self._conversations[number] = answer["conversation_id"]
         return seconds
-
-
-def _dealt(numbers: list[int], turns: int) -> list[int]:
-    return [numbers[turn % len(numbers)] for turn in range(turns)]
