@@ -24,6 +24,10 @@ def turn_id_of(tenant: str, conversation_id: str, first_message_id: str) -> str:
     return derived_id("turn", tenant, conversation_id, first_message_id)
 
 
+def reply_id_of(tenant: str, conversation_id: str, turn_id: str) -> str:
+    return derived_id("msg", tenant, conversation_id, turn_id)
+
+
 def handed_over_reply_id(tenant: str, turn_id: str) -> str:
     """Of the sentence that says a person has the conversation; it is answered, but not part of the log."""
     return derived_id("msg", tenant, turn_id, "handed_over")

@@ -80,10 +80,6 @@ async def open_state(
             return extra
 
         database = opened(settings.database_url, "sql")
-        asked_aside = Database(
-            settings.database_url, timeout_seconds=settings.sql_seconds(settings.database_url), connections=4
-        )
-        closing.push_async_callback(asked_aside.close)
         customers_database = opened(settings.customers_database_url, "customers")
         tickets_database = opened(settings.tickets_database_url, "tickets")
         copy: RedisStateCopy | None = None
@@ -101,7 +97,11 @@ async def open_state(
                 events,
                 clock=clock,
             )
-            copy = RedisStateCopy(client, timeout_seconds=settings.redis_timeout_seconds)
+            copy = RedisStateCopy(
+                client,
+                timeout_seconds=settings.redis_timeout_seconds,
+                lease_seconds=settings.lease_seconds,
+            )
             journal = RedisJournal(
                 client,
                 copy,
@@ -117,7 +117,7 @@ async def open_state(
                 copy=copy,
                 journal=journal,
                 redis=redis if copy is not None else None,
-                ping_sql=asked_aside.ping,
+                ping_sql=database.ping,
             ),
             events=events,
             outbox=SqlOutbox(database),

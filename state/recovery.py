@@ -6,6 +6,7 @@ is promised.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -17,12 +18,14 @@ from core.errors import (
     DependencyTimeout,
     DependencyUnavailable,
     LeaseLost,
+    NotFound,
     StateError,
     StateLoadFailed,
 )
 from core.messages import Durability, Message
 from core.resilience.deadline import Deadline
 from core.telemetry.logging import get_logger
+from state.accepted import message_from
 from state.identifiers import conversation_id_of
 from state.outage import SqlIsDown, SqlOutage, Unanswered
 from state.store import (
@@ -53,6 +56,8 @@ _COPY_SECONDS = 0.25
 _SILENCE_SECONDS = 1.0
 """For how long a Redis that did not answer in time is not asked for what only saves time: the customer has waited once."""
 
+_JOURNAL_TRIES = 3
+_WORTH_A_TRY_SECONDS = 0.05
 _RETRY_AFTER_SECONDS = 2.0
 
 
@@ -90,17 +95,35 @@ class StateRecoveryHandler:
 
     async def intake(self, message: IncomingMessage) -> Intake:
         sql_deadline, deadline = self._intake_deadlines()
+        is_all_in_sql = False
         try:
-            await self._drain_first(message.tenant, conversation_id_of(message), deadline=sql_deadline)
-            return await self._ask_sql(lambda: self._record.intake(message), deadline=sql_deadline)
+            is_all_in_sql = await self._drain_first(
+                message.tenant, conversation_id_of(message), deadline=sql_deadline
+            )
+            intake = await self._ask_sql(lambda: self._record.intake(message), deadline=sql_deadline)
+        except NotFound as unknown:
+            if is_all_in_sql:
+                raise
+            raise StateLoadFailed(  # the journal may know it, and could not be asked
+                f"{message.conversation_id} is not in SQL, and Redis cannot be asked",
+                retry_after=_RETRY_AFTER_SECONDS,
+            ) from unknown
         except SqlIsDown as down:
             return await self._ask_journal(lambda journal: journal.intake(message), down, deadline=deadline)
+        copy = self._copy
+        if copy is not None and intake.lease is None and intake.result is None:
+            accepted = message_from(
+                message, message_id=intake.message_id, turn_id=intake.turn_id, seq=intake.seq
+            )
+            await self._quietly(lambda: copy.note(intake, accepted, tenant=message.tenant))
+        return intake
 
     async def load(self, lease: Lease, *, history_messages: int) -> Snapshot:
         copy, journal = self._copy, self._journal
         snapshot: Snapshot | None = None
         if lease.durability is Durability.REDIS and journal is not None:
-            snapshot = await self._quietly(lambda: journal.load(lease, history_messages=history_messages))
+            with suppress(LeaseLost, *Unanswered):  # drained meanwhile, or Redis is away too: SQL may know
+                snapshot = await self._insist(lambda: journal.load(lease, history_messages=history_messages))
         elif copy is not None:
             snapshot = await self._quietly(lambda: copy.get(lease, history_messages=history_messages))
         if snapshot is not None:
@@ -124,6 +147,10 @@ class StateRecoveryHandler:
             written = await self._ask_sql(lambda: self._record.write(commit))
         except SqlIsDown as down:
             return await self._ask_journal(lambda journal: journal.commit(commit), down)
+        except LeaseLost:
+            if lease.durability is Durability.REDIS:
+                await self.release(lease)  # its token may hold in SQL, over a state that is newer
+            raise
         if copy is not None:
             if written.state_version == lease.state_version + 1:
                 await self._quietly(lambda: copy.advance(commit, written))
@@ -136,9 +163,14 @@ class StateRecoveryHandler:
         journal = self._journal
         if lease.durability is Durability.REDIS and journal is not None:
             try:
-                await self._ask_redis(lambda: journal.renew(lease))
+                await self._insist(lambda: journal.renew(lease))
             except LeaseLost:
-                pass  # drained meanwhile: the same token holds in SQL
+                # Drained by a replica that reaches SQL: the same token may hold there, but only SQL can say so.
+                if self._outage.is_on:
+                    raise
+            except Unanswered as blip:
+                self._skip_redis(blip)
+                return
             else:
                 return
         try:
@@ -147,18 +179,19 @@ class StateRecoveryHandler:
             _log.warning("state.renewal_skipped", conversation_id=lease.conversation_id)
 
     async def release(self, lease: Lease) -> None:
-        """A journaled lease runs out by itself: SQL gives it a new end when it absorbs it."""
-        if lease.durability is Durability.REDIS:
-            return
+        journal = self._journal
+        if lease.durability is Durability.REDIS and journal is not None:
+            await self._quietly(lambda: journal.release(lease))
         try:
             await self._ask_sql(lambda: self._record.release(lease))
         except Unanswered:
             _log.warning("state.release_skipped", conversation_id=lease.conversation_id)
 
     async def claim_unanswered(self, *, limit: int) -> Sequence[Lease]:
-        """None while SQL is down: what the journal holds is claimed once it has been drained."""
-        if self._outage.is_on:
-            return ()
+        """While SQL is down, of those that the journal holds."""
+        journal = self._journal
+        if self._outage.is_on and journal is not None:
+            return await self._quietly(lambda: journal.claim_unanswered(limit=limit)) or ()
         try:
             await self.drain()
             return await self._ask_sql(lambda: self._record.claim_unanswered(limit=limit))
@@ -166,11 +199,7 @@ class StateRecoveryHandler:
             return ()
 
     async def begin_effect(self, effect: EffectRecord) -> EffectRecord:
-        journal = self._journal
-        if journal is not None:
-            journaled = await self._quietly(lambda: journal.effect(effect.tenant, effect.key))
-            if journaled is not None:
-                return journaled
+        """What the journal held of this turn was drained before SQL leased it (`_drain_first`)."""
         try:
             return await self._ask_sql(lambda: self._record.begin_effect(effect))
         except SqlIsDown as down:
@@ -279,18 +308,24 @@ class StateRecoveryHandler:
 
     async def _drain_first(
         self, tenant: str, conversation_id: str, *, deadline: Deadline | None = None
-    ) -> None:
-        """SQL must not lease a conversation whose journal is ahead of it."""
+    ) -> bool:
+        """SQL must not lease a conversation whose journal is ahead of it. False when the journal could not be asked."""
         journal = self._journal
-        if journal is None or self._outage.is_on or self._is_redis_silent():
-            return
+        if journal is None:
+            return True
+        if self._outage.is_on or self._is_redis_silent():
+            return False
         try:
             if await self._ask_redis(lambda: journal.has_entries(tenant, conversation_id), deadline=deadline):
-                await journal.drain(tenant, conversation_id, _Sink(self, deadline))
+                sink = _Sink(self, deadline)
+                await journal.drain_effects(sink)
+                await journal.drain(tenant, conversation_id, sink)
         except DependencyError as error:
             if error.dependency == "sql":
                 raise
             self._skip_redis(error)
+            return False
+        return True
 
     async def _draining(self, drain: Callable[[], Awaitable[int]]) -> int:
         """One conversation that cannot be drained must not keep the others from it; SQL's absence does."""
@@ -332,11 +367,24 @@ class StateRecoveryHandler:
         if journal is None:
             raise _unavailable(down) from down
         try:
-            if not await self._ask_redis(journal.is_durable, deadline=deadline):
+            if not await self._insist(journal.is_durable, deadline=deadline):
                 raise _unavailable(down) from down
-            return await self._ask_redis(lambda: attempt(journal), deadline=deadline)
+            return await self._insist(lambda: attempt(journal), deadline=deadline)
         except Unanswered as error:
             raise _unavailable(down) from error
+
+    async def _insist(self, attempt: Callable[[], Awaitable[T]], *, deadline: Deadline | None = None) -> T:
+        """
+        For what only Redis can keep: an append-only file that is slow for a moment is asked again while there is time. Every call
+        of the journal finds what its first try left.
+        """
+        for _ in range(_JOURNAL_TRIES - 1):
+            try:
+                return await self._ask_redis(attempt, deadline=deadline)
+            except DependencyTimeout:
+                if deadline is not None and deadline.remaining() < _WORTH_A_TRY_SECONDS:
+                    raise
+        return await self._ask_redis(attempt, deadline=deadline)
 
     async def _quietly(self, attempt: Callable[[], Awaitable[T]]) -> T | None:
         """For what only saves time: Redis's absence, or damage in it, is logged and otherwise nothing."""
@@ -346,6 +394,9 @@ class StateRecoveryHandler:
             return await self._ask_redis(attempt, deadline=Deadline(self._clock, _COPY_SECONDS))
         except LeaseLost:
             return None
+        except StateLoadFailed as ahead:  # neither is to be believed before somebody has looked
+            _log.error("state.redis_ahead", error=str(ahead))
+            raise
         except (DependencyError, StateError) as error:
             self._skip_redis(error)
             return None

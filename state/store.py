@@ -182,7 +182,7 @@ class ConversationStore(Protocol):
     async def load(self, lease: Lease, *, history_messages: int) -> Snapshot:
         """
         Raises:
-            LeaseLost: the lease has moved on. Found out only for a lease without `basis`: what has just been given needs no proof.
+            LeaseLost: the lease has moved on. Found out only for one without `basis`: what was just given needs no proof.
         """
         ...
 
@@ -261,7 +261,12 @@ class StateCopy(Protocol):
     """The serving copy. Holds only what SQL has committed, and never moves backwards."""
 
     async def get(self, lease: Lease, *, history_messages: int) -> Snapshot | None:
-        """The snapshot, if the copy stands exactly at `lease.state_version` and lacks no message; else None."""
+        """
+        The snapshot, if the copy lacks no message and, for a lease without `basis`, stands exactly at its version; else None.
+
+        Raises:
+            StateLoadFailed: reason "redis_ahead": the copy has seen what SQL does not know (any more).
+        """
         ...
 
     async def put(self, snapshot: Snapshot) -> None:
@@ -270,6 +275,10 @@ class StateCopy(Protocol):
 
     async def advance(self, commit: TurnCommit, written: Written) -> None:
         """Add a committed turn to the copy it was built on; a copy that stands elsewhere is dropped, unless it is newer."""
+        ...
+
+    async def note(self, intake: Intake, message: Message, *, tenant: str) -> None:
+        """Hear of a message that SQL has accepted into a turn which this replica does not run."""
         ...
 
     async def forget(self, tenant: str, conversation_id: str) -> None: ...
@@ -298,7 +307,15 @@ class Journal(Protocol):
 
     async def renew(self, lease: Lease) -> None: ...
 
-    async def begin_effect(self, effect: EffectRecord) -> EffectRecord: ...
+    async def release(self, lease: Lease) -> None: ...
+
+    async def claim_unanswered(self, *, limit: int) -> Sequence[Lease]:
+        """Take over journaled turns whose lease ran out, by Redis's clock."""
+        ...
+
+    async def begin_effect(self, effect: EffectRecord) -> EffectRecord:
+        """Raises LeaseLost for a journaled turn whose conversation was drained meanwhile, or is another's."""
+        ...
 
     async def finish_effect(self, effect: EffectRecord) -> None: ...
 
@@ -318,7 +335,9 @@ class Journal(Protocol):
         """Raises StateLoadFailed when the page begins before the oldest message that Redis holds."""
         ...
 
-    async def has_entries(self, tenant: str, conversation_id: str) -> bool: ...
+    async def has_entries(self, tenant: str, conversation_id: str) -> bool:
+        """Whether entries of this conversation, or effects of any, wait to be drained."""
+        ...
 
     async def pending(self) -> Sequence[tuple[str, str]]:
         """(tenant, conversation_id) of every conversation with undrained entries."""

@@ -9,9 +9,9 @@ import msgspec
 from agent.brain.base import BrainReply, TurnInput
 from agent.turn.effects import TurnTools
 from core.identity import VISITOR_CUSTOMER_PREFIX, Caller, CallerKind
-from core.ids import derived_id
 from core.messages import DegradedPart, Message, MessageRole, Reply, Timings, TurnResult, TurnStatus
 from core.resilience.deadline import Deadline
+from state.identifiers import reply_id_of
 from state.models import CustomerState
 from state.store import ConversationRecord, Lease, Snapshot, TurnCommit
 
@@ -72,7 +72,7 @@ def turn_commit(
     timings: Timings,
     handoff_timeout: timedelta,
 ) -> TurnCommit:
-    reply_id = derived_id("msg", lease.tenant, lease.conversation_id, lease.turn_id)
+    reply_id = reply_id_of(lease.tenant, lease.conversation_id, lease.turn_id)
     result = TurnResult(
         conversation_id=lease.conversation_id,
         turn_id=lease.turn_id,

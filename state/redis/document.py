@@ -22,10 +22,13 @@ from state.store import ConversationRecord, IncomingMessage, Intake, Lease, Snap
 
 
 class WaitingTurn(msgspec.Struct):
+    """One that SQL made may be running there by now: no message joins it."""
+
     turn_id: str
     message_id: str
     first_seq: int
     last_seq: int
+    is_of_sql: bool = False
 
 
 class Document(msgspec.Struct):
@@ -70,7 +73,11 @@ class Change:
         if self._is_with_a_person(message.at):
             return self._keep_for_a_person(message, message_id)
         seq = record.head + 1
-        joinable = [turn for turn in self.document.turns if turn.turn_id != self.document.running_turn]
+        joinable = [
+            turn
+            for turn in self.document.turns
+            if turn.turn_id != self.document.running_turn and not turn.is_of_sql
+        ]
         if joinable:
             turn = joinable[-1]
             turn.last_seq = seq
@@ -120,7 +127,7 @@ class Change:
         if commit.customer_state is not None:
             document.customer_state = commit.customer_state
             document.customer_version += 1
-        self.entries.append(CommitEntry(replace(commit, result=result)))
+        self.entries.append(CommitEntry(replace(commit, result=result, lease=replace(lease, basis=None))))
         if document.running_turn in (None, lease.turn_id):
             document.running_turn = None
             document.lease_until = 0
@@ -131,6 +138,19 @@ class Change:
         if not holds(self.document, lease):
             raise LeaseLost(f"{lease.conversation_id}: token {lease.token} is not the current one")
         self.document.lease_until = self._now + self._lease_microseconds
+
+    def release(self, lease: Lease) -> None:
+        if holds(self.document, lease):
+            self.document.lease_until = 0
+
+    def take_over(self) -> Lease | None:
+        """The lease of a turn that nobody runs any more."""
+        return self._lease_if_free()
+
+    def note_waiting(self) -> None:
+        """Turns that SQL accepted can be asked for by their ids."""
+        for turn in self.document.turns:
+            self._settle(turn, None)
 
     def _again(self, message: IncomingMessage, stored: Message, known: TurnRecord | None) -> Intake:
         if stored.text != message.text:
@@ -229,14 +249,32 @@ class Change:
         )
 
 
-def begun_with(copied: Copied) -> Document:
+def begun_with(copied: Copied, *, now: int) -> Document:
+    """`now` in microseconds of Redis's clock: a turn that SQL leased before it went away keeps its time."""
+    turns: dict[str, WaitingTurn] = {}
+    for message in copied.waiting:
+        turn_id = message.turn_id or ""
+        turn = turns.setdefault(
+            turn_id, WaitingTurn(turn_id, message.message_id, message.seq, message.seq, is_of_sql=True)
+        )
+        turn.last_seq = message.seq
+    newest = max((message.seq for message in copied.waiting), default=0)
+    messages = {message.seq: message for message in (*copied.messages, *copied.waiting)}
+    is_running = copied.running_turn in turns
     return Document(
-        conversation=copied.conversation,
+        conversation=replace(
+            copied.conversation,
+            head=max(copied.conversation.head, newest),
+            last_user=max(copied.conversation.last_user, newest),
+        ),
         state=copied.state,
         state_version=copied.version,
-        messages=list(copied.messages),
+        messages=[messages[seq] for seq in sorted(messages)],
         customer_state=copied.customer_state,
         customer_version=copied.customer_version,
+        turns=list(turns.values()),
+        running_turn=copied.running_turn if is_running else None,
+        lease_until=now + copied.running_milliseconds * 1000 if is_running else 0,
     )
 
 

@@ -20,7 +20,7 @@ from state.codec import decode, encode
 from state.identifiers import conversation_id_of, message_id_of
 from state.journal import CommitEntry, EffectEntry, encode_entry
 from state.redis.client import asking_redis, key
-from state.redis.copy import RedisStateCopy
+from state.redis.copy import Copied, RedisStateCopy
 from state.redis.document import Change, Document, begun_by, begun_with, page_of, snapshot_of
 from state.store import (
     ConversationRecord,
@@ -130,18 +130,18 @@ class RedisJournal:
         conversation_id = conversation_id_of(message)
         message_id = message_id_of(message, conversation_id)
 
-        async def begin() -> Document:
-            copied = await self._copy.read(message.tenant, conversation_id)
+        async def begin() -> Change:
+            copied = await self._copied(message.tenant, conversation_id)
             if copied is not None:
-                return begun_with(copied)
+                return await self._begun_with(copied)
             if message.conversation_id is not None:
                 raise _unknown(conversation_id)
-            return begun_by(message, conversation_id)
+            return self._change(begun_by(message, conversation_id), await self._now())
 
         for _ in range(_ATTEMPTS):
             change, revision = await self._open(message.tenant, conversation_id)
             if change is None:
-                change = await self._begin(await begin())
+                change = await begin()
             before = next((m for m in change.document.messages if m.message_id == message_id), None)
             known = None if before is None else await self.turn(message.tenant, before.turn_id or "")
             intake = change.take(message, message_id, known)
@@ -174,7 +174,7 @@ class RedisJournal:
                 if copied is None or copied.version != lease.state_version:
                     await self._append(commit)
                     return None
-                change = await self._begin(begun_with(copied))
+                change = await self._begun_with(copied)
             following = change.commit(commit)
             if await self._write(change, revision):
                 return following
@@ -190,7 +190,32 @@ class RedisJournal:
                 return
         raise _contended(lease.conversation_id)
 
+    async def release(self, lease: Lease) -> None:
+        for _ in range(_ATTEMPTS):
+            change, revision = await self._open(lease.tenant, lease.conversation_id)
+            if change is None:
+                return
+            change.release(lease)
+            if await self._write(change, revision):
+                return
+
+    async def claim_unanswered(self, *, limit: int) -> Sequence[Lease]:
+        leases: list[Lease] = []
+        for tenant, conversation_id in await self.pending():
+            if len(leases) == limit:
+                break
+            change, revision = await self._open(tenant, conversation_id)
+            lease = None if change is None else change.take_over()
+            if change is not None and lease is not None and await self._write(change, revision):
+                leases.append(lease)
+        return leases
+
     async def begin_effect(self, effect: EffectRecord) -> EffectRecord:
+        turn = await self.turn(effect.tenant, effect.turn_id)
+        if turn is not None:
+            change, _ = await self._open(turn.tenant, turn.conversation_id)
+            if change is None or change.document.running_turn != effect.turn_id:
+                raise LeaseLost(f"{effect.turn_id}: its journal was drained, or another turn runs")
         place = key("journal.effect", effect.tenant, effect.key)
         async with asking_redis(self._timeout), self._client.pipeline(transaction=True) as pipeline:
             pipeline.set(place, encode(effect), nx=True)
@@ -221,7 +246,7 @@ class RedisJournal:
 
     async def has_entries(self, tenant: str, conversation_id: str) -> bool:
         async with asking_redis(self._timeout):
-            return bool(await self._client.exists(_entries_key(tenant, conversation_id)))
+            return bool(await self._client.exists(_entries_key(tenant, conversation_id), _EFFECTS))
 
     async def pending(self) -> Sequence[tuple[str, str]]:
         return await self._members(_PENDING)
@@ -268,10 +293,17 @@ class RedisJournal:
         change, _ = await self._open(tenant, conversation_id)
         if change is not None:
             return change.document
-        copied = await self._copy.read(tenant, conversation_id)
+        copied = await self._copied(tenant, conversation_id)
         if copied is None:
             raise _unknown(conversation_id)
-        return begun_with(copied)
+        return begun_with(copied, now=0)
+
+    async def _copied(self, tenant: str, conversation_id: str) -> Copied | None:
+        """A copy that cannot be read tells nothing, least of all that there is no conversation."""
+        try:
+            return await self._copy.read(tenant, conversation_id)
+        except DataIntegrityFailed as damaged:
+            raise _unknown(conversation_id) from damaged
 
     async def _open(self, tenant: str, conversation_id: str) -> tuple[Change | None, bytes]:
         async with asking_redis(self._timeout), self._client.pipeline(transaction=True) as pipeline:
@@ -282,14 +314,21 @@ class RedisJournal:
             return None, b""
         return self._change(decode(fields[b"document"], Document), now), fields[b"revision"]
 
-    async def _begin(self, document: Document) -> Change:
+    async def _begun_with(self, copied: Copied) -> Change:
+        now = await self._now()
+        change = self._change(begun_with(copied, now=_microseconds(now)), now)
+        change.note_waiting()
+        return change
+
+    async def _now(self) -> tuple[int, int]:
         async with asking_redis(self._timeout):
-            return self._change(document, await self._client.time())
+            now: tuple[int, int] = await self._client.time()
+        return now
 
     def _change(self, document: Document, now: tuple[int, int]) -> Change:
         return Change(
             document,
-            now=now[0] * 1_000_000 + now[1],
+            now=_microseconds(now),
             owner=self._owner,
             lease_microseconds=self._lease_microseconds,
         )
@@ -332,7 +371,7 @@ class RedisJournal:
             durability=Durability.REDIS,
             result=commit.result,
         )
-        entry = CommitEntry(replace(commit, result=commit.result))
+        entry = CommitEntry(replace(commit, lease=replace(lease, basis=None)))
         async with asking_redis(self._timeout), self._client.pipeline(transaction=True) as pipeline:
             pipeline.rpush(_entries_key(lease.tenant, lease.conversation_id), encode_entry(entry))
             pipeline.sadd(_PENDING, _member(lease.tenant, lease.conversation_id))
@@ -348,6 +387,11 @@ class RedisJournal:
         async with asking_redis(self._timeout):
             members: Any = await self._client.smembers(place)
         return [tuple(json.loads(member)) for member in sorted(members)]
+
+
+def _microseconds(now: tuple[int, int]) -> int:
+    """Of Redis's TIME."""
+    return now[0] * 1_000_000 + now[1]
 
 
 def _turn_key(tenant: str, turn_id: str) -> str:

@@ -2,15 +2,21 @@
 Take over into the record what the journal kept while SQL was down: each entry once, however often it comes.
 """
 
+from dataclasses import replace
+
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.errors import DataIntegrityFailed
 from core.messages import Durability
 from state.accepted import message_from
+from state.identifiers import reply_id_of, turn_id_of
 from state.journal import CommitEntry, Entry, LeaseEntry, MessageEntry
 from state.sql import rows
 from state.sql.commit import apply_commit, put_outbox
 from state.sql.effects import absorb_effect, effect_status
-from state.sql.rows import Row
+from state.sql.regroup import regroup
+from state.store import TurnCommit
 
 
 async def absorb_entry(connection: AsyncConnection, entry: Entry, *, lease_microseconds: int) -> int:
@@ -33,19 +39,26 @@ async def _message(connection: AsyncConnection, entry: MessageEntry) -> int:
     if stored is not None:
         return 0
     seq = row.head + 1
-    if await rows.turn_row(connection, message.tenant, entry.turn_id) is None:
+    turn_id = entry.turn_id
+    turn = await rows.turn_row(connection, message.tenant, turn_id)
+    is_past = turn is not None and (turn.result is not None or row.running_turn == turn_id)
+    if is_past and entry.result is None:
+        # SQL has answered that turn without this message, or is about to.
+        turn_id = turn_id_of(message.tenant, entry.conversation_id, entry.message_id)
+        turn = None
+    if turn is None:
         await rows.insert_turn(
             connection,
             row,
-            turn_id=entry.turn_id,
+            turn_id=turn_id,
             message_id=entry.message_id,
             seq=seq,
             durability=Durability.REDIS,
             result=entry.result,
         )
     else:
-        await rows.extend_turn(connection, row, entry.turn_id, last_seq=seq)
-    stored = message_from(message, message_id=entry.message_id, turn_id=entry.turn_id, seq=seq)
+        await rows.extend_turn(connection, row, turn_id, last_seq=seq)
+    stored = message_from(message, message_id=entry.message_id, turn_id=turn_id, seq=seq)
     await rows.insert_message(connection, row, stored)
     answered = seq if entry.result is not None and row.answered >= row.last_user else row.answered
     await rows.update_conversation(
@@ -75,42 +88,43 @@ async def _lease(connection: AsyncConnection, entry: LeaseEntry, *, lease_micros
 async def _commit(connection: AsyncConnection, entry: CommitEntry, *, lease_microseconds: int) -> int:
     lease = entry.commit.lease
     row = await rows.conversation_row(connection, lease.tenant, lease.conversation_id, lock=True)
-    turn = await rows.turn_row(connection, lease.tenant, lease.turn_id)
     if row is None:
         return 0
-    if turn is None:
-        turn = await _turn_of_the_same_messages(connection, entry)
-    if turn is None or turn.result is not None:
+    turn_id = await regroup(connection, row, lease)
+    if turn_id is None:
         # Another replica's answer stands, or this one does already. What the customer was promised is kept either way.
         for item in entry.commit.outbox:
             if await effect_status(connection, tenant=item.tenant, key=item.key) != "confirmed":
                 await put_outbox(connection, item)
         return 0
+    row = await rows.conversation_row(connection, lease.tenant, lease.conversation_id, lock=True)
+    turn = await rows.turn_row(connection, lease.tenant, turn_id)
+    if row is None or turn is None:
+        raise DataIntegrityFailed(f"{turn_id} was regrouped and is not there")
     await apply_commit(
         connection,
         row,
         turn,
-        entry.commit,
+        _as_answer_to(entry.commit, turn_id),
         lease_microseconds=lease_microseconds,
         is_fenced=False,
     )
     return 1
 
 
-async def _turn_of_the_same_messages(connection: AsyncConnection, entry: CommitEntry) -> Row | None:
-    """
-    SQL took the messages before it went away, and the journal took them again as another turn: the answer that the customer
-    has heard belongs to the turn that SQL made of them.
-    """
-    lease = entry.commit.lease
-    if not lease.fresh:
-        return None
-    place = (connection, lease.tenant, lease.conversation_id)
-    first = await rows.stored_message(*place, lease.fresh[0].message_id)
-    turn = None if first is None else await rows.turn_row(connection, lease.tenant, first.turn_id or "")
-    if turn is None:
-        return None
-    asked = await rows.messages_between(*place, after=turn.first_seq - 1, upto=turn.last_seq)
-    answered = {message.message_id for message in lease.fresh}
-    is_all = all(m.message_id in answered for m in asked if m.turn_id == turn.turn_id)
-    return turn if is_all else None
+def _as_answer_to(commit: TurnCommit, turn_id: str) -> TurnCommit:
+    """The same words as the reply of another turn, under the id that this turn's reply has."""
+    lease = commit.lease
+    if turn_id == lease.turn_id:
+        return commit
+    reply_id = reply_id_of(lease.tenant, lease.conversation_id, turn_id)
+    reply = commit.result.reply
+    return replace(
+        commit,
+        reply=msgspec.structs.replace(commit.reply, message_id=reply_id, turn_id=turn_id),
+        result=msgspec.structs.replace(
+            commit.result,
+            turn_id=turn_id,
+            reply=None if reply is None else msgspec.structs.replace(reply, message_id=reply_id),
+        ),
+    )

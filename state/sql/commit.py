@@ -34,6 +34,11 @@ async def write_turn(connection: AsyncConnection, *, commit: TurnCommit, lease_m
     turn = await rows.turn_row(connection, lease.tenant, lease.turn_id)
     if turn is None or turn.result is not None:
         raise LeaseLost(f"{lease.turn_id} is answered already")
+    if lease.durability is Durability.REDIS and lease.state_version != row.state_version:
+        # What SQL learned meanwhile would be lost; nobody has heard this answer yet, so the turn is run again.
+        raise LeaseLost(
+            f"{lease.turn_id} was built on version {lease.state_version}, not {row.state_version}"
+        )
     return await apply_commit(
         connection, row, turn, commit, lease_microseconds=lease_microseconds, is_fenced=True
     )
@@ -69,8 +74,7 @@ async def apply_commit(
         "updated_at": commit.at,
     }
     # A journaled turn that was built on an older state than SQL has by now adds its words, and leaves the newer state alone.
-    is_of_sql = is_fenced and commit.lease.durability is Durability.SQL
-    if is_of_sql or commit.lease.state_version >= row.state_version:
+    if is_fenced or commit.lease.state_version >= row.state_version:
         values["state"] = encode_over(commit.state, row.state)
     if commit.hand_over_until is not None:
         values["handed_over_until"] = commit.hand_over_until

@@ -192,7 +192,7 @@ async def test_redis_never_moves_backwards(sqlite_url: str, redis_url: str) -> N
         assert source == "redis"
 
 
-async def test_a_claimed_conversation_is_not_read_from_the_visitors_copy(
+async def test_a_claimed_conversation_is_its_new_owners_whatever_the_visitors_copy_says(
     sqlite_url: str, redis_url: str
 ) -> None:
     async with replica(sqlite_url, redis_url) as opened:
@@ -205,8 +205,8 @@ async def test_a_claimed_conversation_is_not_read_from_the_visitors_copy(
         )
         snapshot = await store.load(leased(intake), history_messages=20)
 
-        assert snapshot.source == "sql"
         assert snapshot.conversation.customer_id == "lovelace"
+        assert [m.text for m in snapshot.history] == ["one", "re: one"]
 
 
 async def test_what_the_copy_says_of_a_customer_is_never_older_than_sql(

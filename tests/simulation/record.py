@@ -17,7 +17,7 @@ from core.errors import Conflict, LeaseLost, NotFound
 from core.messages import Durability, Message, MessageRole, TurnResult, TurnStatus
 from core.records import EffectRecord, OutboxItem
 from state.accepted import handed_over_result, message_from
-from state.identifiers import conversation_id_of, message_id_of, note_id, turn_id_of
+from state.identifiers import conversation_id_of, message_id_of, note_id, reply_id_of, turn_id_of
 from state.journal import CommitEntry, EffectEntry, LeaseEntry, MessageEntry, decode_entry
 from state.models import ConversationState, CustomerState
 from state.selection import split
@@ -306,6 +306,8 @@ class SqlTables:
             return self._written_before(row, turn, commit)
         if turn is None or turn.result is not None:
             raise LeaseLost(f"{lease.turn_id} is answered already")
+        if lease.durability is Durability.REDIS and lease.state_version != row.version:
+            raise LeaseLost(f"{lease.turn_id} was built on version {lease.state_version}")
         return self._apply(row, turn, commit, lease_microseconds, is_fenced=True)
 
     def _written_before(self, row: Conversation, turn: Turn | None, commit: TurnCommit) -> Written:
@@ -410,17 +412,20 @@ class SqlTables:
         self.seen.journaled_messages.add(entry.message_id)
         self.seen.taken_at[entry.message_id] = message.at
         seq = row.record.head + 1
-        turn = row.turns.get(entry.turn_id)
+        turn_id = entry.turn_id
+        turn = row.turns.get(turn_id)
+        is_past = turn is not None and (turn.result is not None or row.running == turn_id)
+        if is_past and entry.result is None:
+            turn_id = turn_id_of(message.tenant, entry.conversation_id, entry.message_id)
+            turn = None
         if turn is None:
-            row.turns[entry.turn_id] = Turn(
-                entry.turn_id, entry.message_id, seq, seq, Durability.REDIS, entry.result
-            )
+            row.turns[turn_id] = Turn(turn_id, entry.message_id, seq, seq, Durability.REDIS, entry.result)
         else:
             turn.last_seq = seq
         answered = row.record.answered
         if entry.result is not None and answered >= row.record.last_user:
             answered = seq
-        row.add(message_from(message, message_id=entry.message_id, turn_id=entry.turn_id, seq=seq))
+        row.add(message_from(message, message_id=entry.message_id, turn_id=turn_id, seq=seq))
         row.record = replace(row.record, last_user=seq, answered=answered, updated_at=message.at)
         return 1
 
@@ -441,6 +446,10 @@ class SqlTables:
         if row is None:
             return 0
         turn = row.turns.get(lease.turn_id)
+        settled = self._regrouped(row, lease)
+        if settled is not None:
+            turn = settled
+            commit = _renamed(commit, turn.turn_id)
         if turn is None or turn.result is not None:
             if turn is not None and turn.result is not None and _text(turn.result) != _text(commit.result):
                 self.seen.second_answers.append((lease.turn_id, _text(commit.result)))
@@ -452,6 +461,39 @@ class SqlTables:
         self.seen.journaled_turns.add(lease.turn_id)
         self._apply(row, turn, commit, lease_microseconds, is_fenced=False)
         return 1
+
+    def _regrouped(self, row: Conversation, lease: Lease) -> Turn | None:
+        """The journaled answer's own turn, which asks what it answers and nothing else."""
+        waiting = {turn.turn_id for turn in row.waiting}
+        asked = [m for m in row.messages if _is_customers(m) and m.turn_id in waiting]
+        answered = {m.message_id for m in lease.fresh}
+        names = [lease.turn_id for m in asked if m.turn_id == lease.turn_id]
+        names += [m.turn_id or "" for m in asked if m.message_id in answered]
+        if not names:
+            return None
+        chosen = names[0]
+        left = [m for m in asked if m.turn_id == chosen and m.message_id not in answered]
+        for message in asked:
+            name = message.turn_id
+            if message.message_id in answered:
+                name = chosen
+            elif left and name == chosen:
+                tenant = row.record.tenant
+                name = turn_id_of(tenant, row.record.conversation_id, left[0].message_id)
+            row.messages[message.seq - 1] = msgspec.structs.replace(message, turn_id=name)
+        for name in {m.turn_id for m in row.messages if _is_customers(m)} | waiting:
+            members = [m for m in row.messages if _is_customers(m) and m.turn_id == name]
+            if not members and name in waiting:
+                del row.turns[name or ""]
+                if row.running == name:
+                    row.running, row.until = None, None
+            elif members and (name in waiting or name not in row.turns):
+                first, last = members[0], members[-1]
+                turn = row.turns.setdefault(
+                    name or "", Turn(name or "", first.message_id, first.seq, last.seq)
+                )
+                turn.first_seq, turn.last_seq = first.seq, last.seq
+        return row.turns[chosen]
 
     def _absorb_effect(self, effect: EffectRecord) -> int:
         stored = self.effects.get((effect.tenant, effect.key))
@@ -657,3 +699,18 @@ def _is_customers(message: Message) -> bool:
 
 def _text(result: TurnResult) -> str:
     return "" if result.reply is None else result.reply.text
+
+
+def _renamed(commit: TurnCommit, turn_id: str) -> TurnCommit:
+    """The same answer, given to another turn."""
+    reply_id = reply_id_of(commit.lease.tenant, commit.lease.conversation_id, turn_id)
+    shown = commit.result.reply
+    return replace(
+        commit,
+        reply=msgspec.structs.replace(commit.reply, message_id=reply_id, turn_id=turn_id),
+        result=msgspec.structs.replace(
+            commit.result,
+            turn_id=turn_id,
+            reply=None if shown is None else msgspec.structs.replace(shown, message_id=reply_id),
+        ),
+    )

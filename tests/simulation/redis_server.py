@@ -98,6 +98,12 @@ class TinyRedis:
     def do_pexpire(self, place: bytes, milliseconds: bytes) -> int:
         return self.do_expire(place, str(float(milliseconds) / 1000).encode())
 
+    def do_pttl(self, place: bytes) -> int:
+        if self._get(place, object) is None:
+            return -2
+        until = self._expires.get(place)
+        return -1 if until is None else int((until - self._now()) * 1000)
+
     # -- strings -----------------------------------------------------------------------------------------------------
 
     def do_get(self, place: bytes) -> bytes | None:
@@ -130,6 +136,9 @@ class TinyRedis:
 
     def do_hgetall(self, place: bytes) -> dict[bytes, bytes]:
         return dict(self._get(place, dict) or {})
+
+    def do_hvals(self, place: bytes) -> list[bytes]:
+        return list((self._get(place, dict) or {}).values())
 
     def do_hset(self, place: bytes, *pairs: bytes) -> int:
         fields = self._made(place, dict)
