@@ -356,6 +356,7 @@ def _watch(
             await records.conversations.drain()
 
     degradation.add_probe("sql", sql_serves)
+    records.conversations.on_outage(lambda: degradation.mark_down("sql"))
     degradation.add_probe("customers", records.customers_database.ping)
     degradation.add_probe("tickets", records.tickets_database.ping)
     degradation.add_probe("knowledge", lambda: knowledge.check(DEFAULT_TENANT))

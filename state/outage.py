@@ -43,6 +43,8 @@ class SqlOutage:
         self.is_on = False
         self._asking: asyncio.Task[bool] | None = None
         self.is_down = False
+        self.began: Callable[[], None] = lambda: None
+        """Called when turns begin to go without SQL."""
 
     async def ask(self, attempt: Callable[[], Awaitable[T]], *, deadline: Deadline | None = None) -> T:
         """
@@ -55,9 +57,12 @@ class SqlOutage:
         return await self.ask_anyway(attempt, deadline=deadline)
 
     async def ask_anyway(self, attempt: Callable[[], Awaitable[T]], *, deadline: Deadline | None = None) -> T:
-        """`ask` for the drain, which finds out when the outage is over."""
+        """
+        `ask` for the drain, which finds out when the outage is over: past the guard, whose breaker would tell everybody that
+        SQL is back before what was journaled is in it.
+        """
         try:
-            result = await self._guard.run(attempt, deadline=deadline)
+            result = await (attempt() if self.is_on else self._guard.run(attempt, deadline=deadline))
         except Unanswered as failed:
             kind = DependencyUnavailable if await self._answers() else SqlIsDown
             if kind is SqlIsDown:
@@ -72,18 +77,23 @@ class SqlOutage:
         self.is_down = self.is_on
         return result
 
-    async def confirm_back(self) -> None:
+    async def look(self) -> None:
         """
-        A question through the guard, so that its breaker hears of the recovery too: turns must not meet it open.
-
         Raises:
-            DependencyUnavailable: not yet.
+            DependencyUnavailable, DependencyTimeout: SQL does not answer yet.
         """
         if self._ping is not None:
-            await self.ask_anyway(self._ping)
+            await self._ping()
 
-    def end(self) -> None:
-        if self.is_on:
+    async def end(self) -> None:
+        """
+        By a question through the guard, so that its breaker hears of the recovery too: turns must not meet it open.
+
+        Raises:
+            DependencyUnavailable, DependencyTimeout: it goes on.
+        """
+        if self.is_on and self._ping is not None:
+            await self._guard.run(self._ping)
             _log.info("state.sql_used_again")
         self.is_on = self.is_down = False
 
@@ -92,6 +102,7 @@ class SqlOutage:
         if self._can_go_without and self._ping is not None and not self.is_on:
             self.is_on = True
             _log.warning("state.sql_outage_began", reason=reason)
+            self.began()
 
     async def _answers(self) -> bool:
         """One question at a time, whose answer all hear who wait for it."""

@@ -88,6 +88,10 @@ class StateRecoveryHandler:
         self._is_redis_skipped = False
         self._redis_silent_until = 0.0
 
+    def on_outage(self, began: Callable[[], None]) -> None:
+        """`began` is called when turns begin to go without SQL; they use it again after a `drain`."""
+        self._outage.began = began
+
     @property
     def is_sql_down(self) -> bool:
         """As of the last time it was asked."""
@@ -282,18 +286,15 @@ class StateRecoveryHandler:
         journal = self._journal
         if journal is None:
             return 0
-        is_back = self._outage.is_on
-        if is_back:
-            await self._outage.confirm_back()
+        if self._outage.is_on:
+            await self._outage.look()
         sink = _Sink(self)
         written = await self._draining(partial(journal.drain_effects, sink))
         for tenant, conversation_id in await self._quietly(journal.pending) or ():
             written += await self._draining(partial(journal.drain, tenant, conversation_id, sink))
         if written:
             _log.info("state.journal_drained", entries=written)
-        if is_back:
-            await self._outage.confirm_back()
-            self._outage.end()
+        await self._outage.end()
         return written
 
     async def absorb(self, entries: Sequence[bytes], *, deadline: Deadline | None = None) -> int:
