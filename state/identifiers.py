@@ -24,6 +24,11 @@ def turn_id_of(tenant: str, conversation_id: str, first_message_id: str) -> str:
     return derived_id("turn", tenant, conversation_id, first_message_id)
 
 
+def split_turn_id(tenant: str, conversation_id: str, first_message_id: str) -> str:
+    """Of messages that were taken out of the turn that they were in."""
+    return derived_id("turn", tenant, conversation_id, first_message_id, "split")
+
+
 def reply_id_of(tenant: str, conversation_id: str, turn_id: str) -> str:
     return derived_id("msg", tenant, conversation_id, turn_id)
 

@@ -1,25 +1,27 @@
 """
-The one Redis client, its keys, and its errors in Careline's words.
+A Redis client, its keys, and its errors in Careline's words.
 
 redis-py repeats every command ten times by default: a lost answer then applies a write twice, and a refused connection costs
 seconds. Here nothing is repeated; whoever calls decides what a repeat would do.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
+    ClusterDownError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
+    ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -28,29 +30,58 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
+from core.addresses import redis_address
 from core.errors import DataIntegrityFailed, DependencyRefusedUs, DependencyTimeout, DependencyUnavailable
+from state.redis.clients import cluster_client, sentinel_client, server_client
 
 _DEPENDENCY = "redis"
 _CONNECTIONS = 64
 _RETRY_AFTER_SECONDS = 2.0
+_CANNOT_SERVE = ("NOREPLICAS", "MISCONF")
+"""Answers of a server that writes nothing now: too few replicas follow it, or its disk is full."""
+
+_CLIENTS = {"server": server_client, "sentinel": sentinel_client, "cluster": cluster_client}
 
 
-def open_redis(url: str, *, timeout_seconds: float) -> Redis:
-    """Connects when it is first used. Whoever opens it closes it with `aclose`."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=_CONNECTIONS,
-        timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return Redis.from_pool(pool)
+def open_redis(url: str, *, timeout_seconds: float, connections: int = _CONNECTIONS) -> Redis:
+    """
+    One server, a Sentinel's master or a cluster, as `core.addresses` reads them; for a cluster, pipelines without `transaction`
+    and scripts whose keys have one tag. Connects when it is first used. Whoever opens it closes it with `aclose`.
+    """
+    address = redis_address(url)
+    return _CLIENTS[address.form](address, timeout_seconds=timeout_seconds, connections=connections)
 
 
 def key(kind: str, *parts: str) -> str:
     """`careline:KIND:TENANT:…`; parts cannot run into each other."""
-    return ":".join(("careline", kind, *(quote(part, safe="", errors="surrogatepass") for part in parts)))
+    return ":".join(("careline", kind, *map(_quoted, parts)))
+
+
+def together(kind: str, *parts: str) -> str:
+    """`careline:KIND:{TENANT:…}`: in a cluster, keys of the same parts are on one node, so one script may touch them all."""
+    return f"careline:{kind}:{{{':'.join(map(_quoted, parts))}}}"
+
+
+def tagged(tag: str, kind: str, *parts: str) -> str:
+    """`careline:KIND:{TAG}:TENANT:…`: in a cluster, all keys of this tag are on one node."""
+    return ":".join((f"careline:{kind}:{{{tag}}}", *map(_quoted, parts)))
+
+
+def _quoted(part: str) -> str:
+    return quote(part, safe="", errors="surrogatepass")
+
+
+async def configurations(
+    client: Redis | RedisCluster, *patterns: str
+) -> Sequence[Mapping[str | None, str | None]]:
+    """Of each server that may have to hold a write."""
+    if not isinstance(client, RedisCluster):
+        return [await client.config_get(*patterns)]
+    primaries = client.get_primaries()
+    if not primaries:
+        await client.initialize()
+        primaries = client.get_primaries()
+    return [await client.config_get(*patterns, target_nodes=node) for node in primaries]
 
 
 @asynccontextmanager
@@ -69,11 +100,19 @@ async def asking_redis(timeout_seconds: float) -> AsyncIterator[None]:
         ) from error
     except (AuthenticationError, NoPermissionError) as error:
         raise DependencyRefusedUs(_DEPENDENCY, str(error)) from error
-    except (ReadOnlyError, OutOfMemoryError, BusyLoadingError) as error:
-        raise DependencyUnavailable(
-            _DEPENDENCY, str(error), reason="cannot_serve", retry_after=_RETRY_AFTER_SECONDS
-        ) from error
-    except (RedisConnectionError, OSError) as error:
+    except (ReadOnlyError, OutOfMemoryError, BusyLoadingError, ClusterDownError, TryAgainError) as error:
+        raise _cannot_serve(error) from error
+    except (RedisConnectionError, RedisClusterException, OSError) as error:
         raise DependencyUnavailable(_DEPENDENCY, str(error), retry_after=_RETRY_AFTER_SECONDS) from error
+    except ResponseError as error:
+        if str(error).startswith(_CANNOT_SERVE):
+            raise _cannot_serve(error) from error
+        raise DataIntegrityFailed(f"redis: {error}") from error
     except RedisError as error:
         raise DataIntegrityFailed(f"redis: {error}") from error
+
+
+def _cannot_serve(error: Exception) -> DependencyUnavailable:
+    return DependencyUnavailable(
+        _DEPENDENCY, str(error), reason="cannot_serve", retry_after=_RETRY_AFTER_SECONDS
+    )

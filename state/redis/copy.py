@@ -18,7 +18,7 @@ from core.errors import DataIntegrityFailed, StateLoadFailed
 from core.messages import Message
 from state.codec import decode, encode
 from state.models import ConversationState, CustomerState
-from state.redis.client import asking_redis, key
+from state.redis.client import asking_redis, key, together
 from state.selection import snapshot_on, split
 from state.store import Basis, ConversationRecord, Intake, Lease, Snapshot, TurnCommit, Written
 
@@ -345,16 +345,16 @@ class RedisStateCopy:
             await pipeline.execute()
 
     def _copy_key(self, tenant: str, conversation_id: str) -> str:
-        return key(f"copy.{_SCHEMA}", tenant, conversation_id)
+        return together(f"copy.{_SCHEMA}", tenant, conversation_id)
 
     def _log_key(self, tenant: str, conversation_id: str) -> str:
-        return key(f"log.{_SCHEMA}", tenant, conversation_id)
+        return together(f"log.{_SCHEMA}", tenant, conversation_id)
 
     def _waiting_key(self, tenant: str, conversation_id: str) -> str:
-        return key(f"waiting.{_SCHEMA}", tenant, conversation_id)
+        return together(f"waiting.{_SCHEMA}", tenant, conversation_id)
 
     def _running_key(self, tenant: str, conversation_id: str) -> str:
-        return key(f"running.{_SCHEMA}", tenant, conversation_id)
+        return together(f"running.{_SCHEMA}", tenant, conversation_id)
 
     def _customer_key(self, tenant: str, customer_id: str) -> str:
         return key(f"customer.{_SCHEMA}", tenant, customer_id)

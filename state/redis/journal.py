@@ -19,7 +19,7 @@ from core.telemetry.logging import get_logger
 from state.codec import decode, encode
 from state.identifiers import conversation_id_of, message_id_of
 from state.journal import CommitEntry, EffectEntry, encode_entry
-from state.redis.client import asking_redis, key
+from state.redis.client import asking_redis, configurations, tagged
 from state.redis.copy import Copied, RedisStateCopy
 from state.redis.document import Change, Document, begun_by, begun_with, page_of, snapshot_of
 from state.store import (
@@ -69,6 +69,23 @@ redis.call('SREM', KEYS[3], ARGV[2])
 return 1
 """
 
+_EFFECT = """
+if ARGV[3] == '1' then redis.call('SET', KEYS[1], ARGV[1], 'NX') else redis.call('SET', KEYS[1], ARGV[1]) end
+redis.call('SADD', KEYS[2], ARGV[2])
+return redis.call('GET', KEYS[1])
+"""
+
+_APPEND = """
+redis.call('RPUSH', KEYS[1], ARGV[1])
+redis.call('SADD', KEYS[2], ARGV[2])
+redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[4])
+return 1
+"""
+
+_OPEN = """
+return {redis.call('TIME'), redis.call('HMGET', KEYS[1], 'revision', 'document')}
+"""
+
 _EFFECT_DRAINED = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
@@ -76,8 +93,11 @@ redis.call('SREM', KEYS[2], ARGV[2])
 return 1
 """
 
-_PENDING = key("journal.pending")
-_EFFECTS = key("journal.effects")
+_TAG = "journal"
+"""All of the journal on one node of a cluster: its scripts touch several keys, and its times are of one clock."""
+
+_PENDING = tagged(_TAG, "journal.pending")
+_EFFECTS = tagged(_TAG, "journal.effects")
 
 
 class RedisJournal:
@@ -216,7 +236,7 @@ class RedisJournal:
             change, _ = await self._open(turn.tenant, turn.conversation_id)
             if change is None or change.document.running_turn != effect.turn_id:
                 raise LeaseLost(f"{effect.turn_id}: its journal was drained, or another turn runs")
-        place = key("journal.effect", effect.tenant, effect.key)
+        place = tagged(_TAG, "journal.effect", effect.tenant, effect.key)
         async with asking_redis(self._timeout), self._client.pipeline(transaction=True) as pipeline:
             pipeline.set(place, encode(effect), nx=True)
             pipeline.sadd(_EFFECTS, _member(effect.tenant, effect.key))
@@ -226,12 +246,12 @@ class RedisJournal:
 
     async def finish_effect(self, effect: EffectRecord) -> None:
         async with asking_redis(self._timeout), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.set(key("journal.effect", effect.tenant, effect.key), encode(effect))
+            pipeline.set(tagged(_TAG, "journal.effect", effect.tenant, effect.key), encode(effect))
             pipeline.sadd(_EFFECTS, _member(effect.tenant, effect.key))
             await pipeline.execute()
 
     async def effect(self, tenant: str, key_: str) -> EffectRecord | None:
-        return await self._stored(key("journal.effect", tenant, key_), EffectRecord)
+        return await self._stored(tagged(_TAG, "journal.effect", tenant, key_), EffectRecord)
 
     async def turn(self, tenant: str, turn_id: str) -> TurnRecord | None:
         return await self._stored(_turn_key(tenant, turn_id), TurnRecord)
@@ -278,7 +298,7 @@ class RedisJournal:
     async def drain_effects(self, into: JournalSink) -> int:
         written = 0
         for tenant, effect_key in await self._members(_EFFECTS):
-            place = key("journal.effect", tenant, effect_key)
+            place = tagged(_TAG, "journal.effect", tenant, effect_key)
             async with asking_redis(self._timeout):
                 stored: Any = await self._client.get(place)
             if stored is not None:
@@ -395,15 +415,15 @@ def _microseconds(now: tuple[int, int]) -> int:
 
 
 def _turn_key(tenant: str, turn_id: str) -> str:
-    return key("journal.turn", tenant, turn_id)
+    return tagged(_TAG, "journal.turn", tenant, turn_id)
 
 
 def _document_key(tenant: str, conversation_id: str) -> str:
-    return key("journal.document", tenant, conversation_id)
+    return tagged(_TAG, "journal.document", tenant, conversation_id)
 
 
 def _entries_key(tenant: str, conversation_id: str) -> str:
-    return key("journal.entries", tenant, conversation_id)
+    return tagged(_TAG, "journal.entries", tenant, conversation_id)
 
 
 def _member(tenant: str, name: str) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.errors import DataIntegrityFailed
 from core.messages import Durability
 from state.accepted import message_from
-from state.identifiers import reply_id_of, turn_id_of
+from state.identifiers import reply_id_of, split_turn_id
 from state.journal import CommitEntry, Entry, LeaseEntry, MessageEntry
 from state.sql import rows
 from state.sql.commit import apply_commit, put_outbox
@@ -44,7 +44,7 @@ async def _message(connection: AsyncConnection, entry: MessageEntry) -> int:
     is_past = turn is not None and (turn.result is not None or row.running_turn == turn_id)
     if is_past and entry.result is None:
         # SQL has answered that turn without this message, or is about to.
-        turn_id = turn_id_of(message.tenant, entry.conversation_id, entry.message_id)
+        turn_id = split_turn_id(message.tenant, entry.conversation_id, entry.message_id)
         turn = None
     if turn is None:
         await rows.insert_turn(

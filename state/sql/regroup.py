@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.messages import Message, MessageRole
-from state.identifiers import turn_id_of
+from state.identifiers import split_turn_id
 from state.sql import rows
 from state.sql.rows import Row
 from state.sql.tables import messages, turns
@@ -27,11 +27,12 @@ async def regroup(connection: AsyncConnection, row: Row, lease: Lease) -> str | 
     )
     asked = [m for m in found if m.role is MessageRole.CUSTOMER and m.turn_id in waiting]
     answered = {message.message_id for message in lease.fresh}
-    turn_id = next((m.turn_id for m in asked if m.turn_id == lease.turn_id), None) or next(
-        (m.turn_id for m in asked if m.message_id in answered), None
-    )
-    if turn_id is None:
+    settled = [message.message_id for message in asked if message.message_id in answered]
+    if not settled:
         return None
+    turn_id = lease.turn_id
+    if turn_id not in waiting and await rows.turn_row(connection, lease.tenant, turn_id) is not None:
+        turn_id = split_turn_id(lease.tenant, lease.conversation_id, settled[0])
     grouped = _grouped(asked, answered, turn_id, lease)
     before = {name: [m for m in asked if m.turn_id == name] for name in waiting}
     if grouped != {name: members for name, members in before.items() if members}:
@@ -49,7 +50,7 @@ def _grouped(
         if message.message_id in answered:
             name = turn_id
         elif name == turn_id:
-            apart = apart or turn_id_of(lease.tenant, lease.conversation_id, message.message_id)
+            apart = apart or split_turn_id(lease.tenant, lease.conversation_id, message.message_id)
             name = apart
         grouped.setdefault(name, []).append(message)
     return grouped

@@ -17,7 +17,14 @@ from core.errors import Conflict, LeaseLost, NotFound
 from core.messages import Durability, Message, MessageRole, TurnResult, TurnStatus
 from core.records import EffectRecord, OutboxItem
 from state.accepted import handed_over_result, message_from
-from state.identifiers import conversation_id_of, message_id_of, note_id, reply_id_of, turn_id_of
+from state.identifiers import (
+    conversation_id_of,
+    message_id_of,
+    note_id,
+    reply_id_of,
+    split_turn_id,
+    turn_id_of,
+)
 from state.journal import CommitEntry, EffectEntry, LeaseEntry, MessageEntry, decode_entry
 from state.models import ConversationState, CustomerState
 from state.selection import split
@@ -416,7 +423,7 @@ class SqlTables:
         turn = row.turns.get(turn_id)
         is_past = turn is not None and (turn.result is not None or row.running == turn_id)
         if is_past and entry.result is None:
-            turn_id = turn_id_of(message.tenant, entry.conversation_id, entry.message_id)
+            turn_id = split_turn_id(message.tenant, entry.conversation_id, entry.message_id)
             turn = None
         if turn is None:
             row.turns[turn_id] = Turn(turn_id, entry.message_id, seq, seq, Durability.REDIS, entry.result)
@@ -467,19 +474,20 @@ class SqlTables:
         waiting = {turn.turn_id for turn in row.waiting}
         asked = [m for m in row.messages if _is_customers(m) and m.turn_id in waiting]
         answered = {m.message_id for m in lease.fresh}
-        names = [lease.turn_id for m in asked if m.turn_id == lease.turn_id]
-        names += [m.turn_id or "" for m in asked if m.message_id in answered]
-        if not names:
+        settled = [m.message_id for m in asked if m.message_id in answered]
+        if not settled:
             return None
-        chosen = names[0]
+        place = (row.record.tenant, row.record.conversation_id)
+        chosen = lease.turn_id
+        if chosen not in waiting and chosen in row.turns:
+            chosen = split_turn_id(*place, settled[0])
         left = [m for m in asked if m.turn_id == chosen and m.message_id not in answered]
         for message in asked:
             name = message.turn_id
             if message.message_id in answered:
                 name = chosen
             elif left and name == chosen:
-                tenant = row.record.tenant
-                name = turn_id_of(tenant, row.record.conversation_id, left[0].message_id)
+                name = split_turn_id(*place, left[0].message_id)
             row.messages[message.seq - 1] = msgspec.structs.replace(message, turn_id=name)
         for name in {m.turn_id for m in row.messages if _is_customers(m)} | waiting:
             members = [m for m in row.messages if _is_customers(m) and m.turn_id == name]
