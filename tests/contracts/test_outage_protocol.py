@@ -1,0 +1,196 @@
+"""What two replicas make of one conversation when SQL goes away between them: one message, one answer, one turn at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from unittest.mock import patch
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.errors import DependencyTimeout, LeaseLost, StateLoadFailed
+from core.messages import Durability
+from state.opening import OpenState
+from state.sql.tables import conversations
+from state.store import Lease
+from tests.contracts.databases import answer, message
+from tests.contracts.test_recovery import leased, log_of, replica, say
+from tests.servers import PostgresServer
+
+
+async def soon(ask: Callable[[], Awaitable[Sequence[Lease]]]) -> Lease:
+    """The first lease that a sweeper gets."""
+    async with asyncio.timeout(15):
+        while not (leases := await ask()):  # noqa: ASYNC110 - what is waited for happens in a database
+            await asyncio.sleep(0.1)
+    return leases[0]
+
+
+async def sweep(opened: OpenState) -> Sequence[Lease]:
+    return await opened.conversations.claim_unanswered(limit=5)
+
+
+async def reply_of(opened: OpenState, turn_id: str) -> str | None:
+    turn = await opened.conversations.turn("default", turn_id)
+    if turn is None or turn.result is None or turn.result.reply is None:
+        return None
+    return turn.result.reply.text
+
+
+async def test_what_sql_has_taken_the_journal_does_not_take_again(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    url = killable_postgres.url()
+    async with replica(url, redis_url) as a, replica(url, redis_url, owner="b") as b:
+        first, _, _ = await say(a.conversations, "one", id="1")
+        here = first.conversation_id
+        two = await a.conversations.intake(message("two", id="2", conversation=here))
+        await a.conversations.load(leased(two), history_messages=20)
+        three = await a.conversations.intake(message("three", id="3", conversation=here))
+        killable_postgres.kill()
+
+        two_again = await b.conversations.intake(message("two", id="2", conversation=here))
+        three_again = await b.conversations.intake(message("three", id="3", conversation=here))
+
+        assert [two_again.turn_id, three_again.turn_id] == [two.turn_id, three.turn_id]
+        assert [two_again.lease, three_again.lease] == [None, None]
+        following = await a.conversations.commit(answer(leased(two), "re: two"))
+        assert following is not None
+        assert [m.text for m in following.fresh] == ["three"]
+        await a.conversations.commit(answer(following, "re: three"))
+
+        killable_postgres.start()
+        await a.conversations.drain()
+        assert await log_of(a, here) == ["one", "re: one", "two", "three", "re: two", "re: three"]
+        assert await sweep(a) == []
+
+
+async def test_a_journaled_turn_whose_replica_died_is_taken_over_while_sql_is_still_down(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    url = killable_postgres.url()
+    async with (
+        replica(url, redis_url, lease_seconds=1.5) as a,
+        replica(url, redis_url, owner="b", lease_seconds=1.5) as b,
+    ):
+        killable_postgres.kill()
+        intake = await a.conversations.intake(message("one", id="1"))
+
+        taken = await soon(lambda: sweep(b))
+
+        assert (taken.turn_id, taken.durability) == (intake.turn_id, Durability.REDIS)
+        await b.conversations.commit(answer(taken, "from b"))
+        with pytest.raises(LeaseLost):
+            await a.conversations.commit(answer(leased(intake), "from a"))
+        killable_postgres.start()
+        await b.conversations.drain()
+        assert await log_of(b, intake.conversation_id) == ["one", "from b"]
+
+
+async def test_a_journaled_turn_that_is_given_back_need_not_run_out(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    url = killable_postgres.url()
+    async with (
+        replica(url, redis_url, lease_seconds=600) as a,
+        replica(url, redis_url, owner="b", lease_seconds=600) as b,
+    ):
+        killable_postgres.kill()
+        intake = await a.conversations.intake(message("one", id="1"))
+
+        await a.conversations.release(leased(intake))
+
+        assert (await soon(lambda: sweep(b))).turn_id == intake.turn_id
+
+
+async def test_an_answer_that_was_told_stands_for_just_the_messages_that_it_answered(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    url = killable_postgres.url()
+    async with replica(url, redis_url, lease_seconds=1.5) as b:
+        first, _, _ = await say(b.conversations, "one", id="1")
+        here = first.conversation_id
+        async with replica(url, None, owner="blind", lease_seconds=1.5) as a:
+            for n, text in ((2, "two"), (3, "three"), (4, "four")):
+                taken = await a.conversations.intake(message(text, id=str(n), conversation=here))
+        killable_postgres.kill()
+        four = await b.conversations.intake(message("four", id="4", conversation=here))
+        assert four.turn_id != taken.turn_id
+        await b.conversations.commit(answer(leased(four), "re: four"))
+
+        killable_postgres.start()
+        await b.conversations.drain()
+        await b.conversations.commit(answer(await soon(lambda: sweep(b)), "re: two"))
+        last = await soon(lambda: sweep(b))
+        await b.conversations.commit(answer(last, "re: three"))
+
+        assert [m.text for m in last.fresh] == ["three"]
+        assert await reply_of(b, four.turn_id) == "re: four"
+        assert await log_of(b, here) == [
+            *("one", "re: one", "two", "three", "four"),
+            *("re: four", "re: two", "re: three"),
+        ]
+        assert await sweep(b) == []
+
+
+async def test_a_journaled_turn_is_not_written_over_a_state_that_it_did_not_know(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    url = killable_postgres.url()
+    async with replica(url, redis_url) as opened:
+        first, _, _ = await say(opened.conversations, "one", id="1")
+        killable_postgres.kill()
+        two = await opened.conversations.intake(message("two", id="2", conversation=first.conversation_id))
+        killable_postgres.start()
+        await opened.conversations.drain()
+        await _move_version(opened, by=1)
+
+        with pytest.raises(LeaseLost):
+            await opened.conversations.commit(answer(leased(two), "built on the past"))
+
+        again = await soon(lambda: sweep(opened))
+        assert (again.turn_id, again.state_version) == (two.turn_id, leased(two).state_version + 1)
+
+
+async def test_a_redis_that_has_seen_more_than_sql_stops_the_conversation(
+    sqlite_url: str, redis_url: str
+) -> None:
+    async with replica(sqlite_url, redis_url) as opened:
+        first, _, _ = await say(opened.conversations, "one", id="1")
+        await _move_version(opened, by=-1)
+        intake = await opened.conversations.intake(message("two", id="2", conversation=first.conversation_id))
+
+        with pytest.raises(StateLoadFailed) as stopped:
+            await opened.conversations.load(leased(intake), history_messages=20)
+
+        assert stopped.value.reason == "redis_ahead"
+        assert await log_of(opened, first.conversation_id) == ["one", "re: one", "two"]
+        assert opened.copy is not None
+        await opened.copy.forget("default", first.conversation_id)
+        snapshot = await opened.conversations.load(leased(intake), history_messages=20)
+        assert [m.text for m in snapshot.history] == ["one", "re: one"]
+
+
+async def test_a_conversation_that_only_an_unreachable_journal_may_know_is_not_called_unknown(
+    sqlite_url: str, redis_url: str
+) -> None:
+    async with replica(sqlite_url, redis_url) as opened:
+        store = opened.conversations
+        assert opened.journal is not None
+        with patch.object(opened.journal, "has_entries", _unreachable), pytest.raises(StateLoadFailed):
+            await store.intake(replace(message("two", id="2"), conversation_id="conv_elsewhere"))
+
+
+async def _unreachable(*_: str) -> bool:
+    raise DependencyTimeout("redis")
+
+
+async def _move_version(opened: OpenState, *, by: int) -> None:
+    """As a restore of SQL to an older point does, or a replica that Redis knows nothing of."""
+    moved = sa.update(conversations).values(state_version=conversations.c.state_version + by)
+
+    async def write(connection: AsyncConnection) -> None:
+        await connection.execute(moved)
+
+    await opened.database.write(write)
