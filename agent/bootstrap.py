@@ -29,7 +29,7 @@ from agent.workers.reindex import Reindexing
 from agent.workers.supervise import supervised
 from agent.workers.sweeper import Sweeper
 from core.clock import Clock, SystemClock
-from core.errors import CarelineError
+from core.errors import CarelineError, DependencyUnavailable, NotFound
 from core.http import make_client, make_model_client
 from core.identity import DEFAULT_TENANT
 from core.ids import new_id
@@ -239,6 +239,26 @@ async def open_scratch_replay(settings: Settings) -> AsyncIterator[ReplayTarget]
 async def migrate_all(settings: Settings) -> None:
     """Bring every database that the settings name to the tables of this version."""
     await migrate(settings)
+
+
+async def accept_sql(settings: Settings, tenant: str, conversation_id: str) -> None:
+    """
+    Drop what Redis copied of a conversation, so that it goes on from SQL.
+
+    Raises:
+        NotFound: SQL has no such conversation.
+        DependencyUnavailable: SQL or Redis cannot be asked, or no Redis is configured.
+    """
+    clock = SystemClock()
+    guards = _guards(settings, clock=clock, rng=random.Random(), metrics=Metrics())
+    async with open_state(
+        settings, sql=guards["sql"], redis=guards["redis"], clock=clock, owner=new_id("operator")
+    ) as records:
+        if records.copy is None:
+            raise DependencyUnavailable("redis", "no Redis is configured, so there is no copy of anything")
+        if await records.conversations.conversation(tenant, conversation_id) is None:
+            raise NotFound(f"no conversation {conversation_id} of tenant {tenant}")
+        await records.copy.forget(tenant, conversation_id)
 
 
 async def _open_records(

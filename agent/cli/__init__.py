@@ -2,7 +2,7 @@
 
 import typer
 
-from agent.cli import chat, demo, ingest, migrate, replay, serve
+from agent.cli import chat, demo, ingest, migrate, replay, serve, state
 
 app = typer.Typer(
     name="careline",
@@ -17,6 +17,7 @@ app.command("chat")(chat.chat)
 app.command("ingest")(ingest.ingest)
 app.command("replay")(replay.replay_logs)
 app.command("migrate")(migrate.migrate)
+app.add_typer(state.app, name="state")
 
 
 def main() -> None:

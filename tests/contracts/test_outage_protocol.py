@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -14,6 +15,7 @@ from core.messages import Durability
 from state.opening import OpenState
 from state.sql.tables import conversations
 from state.store import Lease
+from tests.careline_process import run_careline
 from tests.contracts.databases import answer, message
 from tests.contracts.test_recovery import leased, log_of, replica, say
 from tests.servers import PostgresServer
@@ -153,8 +155,8 @@ async def test_a_journaled_turn_is_not_written_over_a_state_that_it_did_not_know
         assert (again.turn_id, again.state_version) == (two.turn_id, leased(two).state_version + 1)
 
 
-async def test_a_redis_that_has_seen_more_than_sql_stops_the_conversation(
-    sqlite_url: str, redis_url: str
+async def test_a_redis_that_has_seen_more_than_sql_stops_the_conversation_until_somebody_decides(
+    sqlite_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     async with replica(sqlite_url, redis_url) as opened:
         first, _, _ = await say(opened.conversations, "one", id="1")
@@ -166,8 +168,10 @@ async def test_a_redis_that_has_seen_more_than_sql_stops_the_conversation(
 
         assert stopped.value.reason == "redis_ahead"
         assert await log_of(opened, first.conversation_id) == ["one", "re: one", "two"]
-        assert opened.copy is not None
-        await opened.copy.forget("default", first.conversation_id)
+        settings = {"database_url": sqlite_url, "redis_url": redis_url}
+        await asyncio.to_thread(
+            run_careline, "state", "accept-sql", first.conversation_id, folder=tmp_path, settings=settings
+        )
         snapshot = await opened.conversations.load(leased(intake), history_messages=20)
         assert [m.text for m in snapshot.history] == ["one", "re: one"]
 
