@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from core.addresses import redis_address
 from core.identity import DEFAULT_TENANT, Role
 
 _SQLITE_PATIENCE = 5
@@ -34,7 +35,6 @@ _URLS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "database_url": (_DATABASES, _DATABASE_SHAPE),
     "customers_database_url": (_DATABASES, _DATABASE_SHAPE),
     "tickets_database_url": (_DATABASES, _DATABASE_SHAPE),
-    "redis_url": (("redis", "rediss", "unix"), "must be redis://HOST:PORT/DB, rediss://… or unix://PATH"),
     "model_url": (_HTTP, "must begin with http:// or https:// and name a host"),
     "identity_jwks_url": (_HTTP, "must begin with http:// or https:// and name a host"),
     "smtp_url": (("smtp", "smtps"), "must be smtp://[USER:PASSWORD@]HOST[:PORT] or smtps://…"),
@@ -93,7 +93,11 @@ class Settings(BaseSettings):
     tickets_database_url: str | None = Field(
         None, description="Where the table `tickets` lives, when not in the main database."
     )
-    redis_url: str | None = Field(None, description="`redis://HOST:PORT/DB`. Left out, SQL serves alone.")
+    redis_url: str | None = Field(
+        None,
+        description="`redis://HOST:PORT/DB`, `redis+sentinel://[USER:PASSWORD@]HOST:PORT,HOST:PORT/SERVICE/DB` or "
+        "`redis+cluster://[USER:PASSWORD@]HOST:PORT,HOST:PORT`; `rediss…` with TLS. Left out, SQL serves alone.",
+    )
 
     model_url: str | None = Field(
         None,
@@ -192,6 +196,13 @@ class Settings(BaseSettings):
             schemes, shape = _URLS[info.field_name]
             if not _is_url(value.get_secret_value() if isinstance(value, SecretStr) else value, schemes):
                 raise ValueError(shape)
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_can_be_found(cls, value: str | None) -> str | None:
+        if value is not None:
+            redis_address(value)
         return value
 
     @field_validator("rate_limit", "rate_limit_per_customer")

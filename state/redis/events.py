@@ -11,7 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from state.redis.client import asking_redis, key
+from state.redis.client import asking_redis, together
 from state.store import EventBatch
 
 LONGEST_BLOCK_SECONDS = 1.0
@@ -84,8 +84,8 @@ def _batch(entry_id: bytes, fields: dict[bytes, bytes]) -> EventBatch:
 
 
 def _stream_key(tenant: str, turn_id: str) -> str:
-    return key("events", tenant, turn_id)
+    return together("events", tenant, turn_id)
 
 
 def _stop_key(tenant: str, turn_id: str) -> str:
-    return key("stop", tenant, turn_id)
+    return together("stop", tenant, turn_id)

@@ -7,7 +7,7 @@ A change reads the document, decides, and writes it back with its entries in one
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -86,6 +86,10 @@ _OPEN = """
 return {redis.call('TIME'), redis.call('HMGET', KEYS[1], 'revision', 'document')}
 """
 
+_NOW = """
+return redis.call('TIME')
+"""
+
 _EFFECT_DRAINED = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
@@ -117,7 +121,11 @@ class RedisJournal:
         self._owner = owner
         self._lease_microseconds = int(lease_seconds * 1_000_000)
         self._timeout = timeout_seconds
+        self._open_script = client.register_script(_OPEN)
+        self._now_script = client.register_script(_NOW)
         self._write_script = client.register_script(_WRITE)
+        self._append_script = client.register_script(_APPEND)
+        self._effect_script = client.register_script(_EFFECT)
         self._drained_script = client.register_script(_DRAINED)
         self._effect_drained_script = client.register_script(_EFFECT_DRAINED)
         self._durable = False
@@ -132,17 +140,13 @@ class RedisJournal:
         """Asked again each minute. A Redis that does not say is taken for one that forgets."""
         if time.monotonic() < self._durable_until:
             return self._durable
-        wanted: dict[str | None, str | None] = {}
+        found: Sequence[Mapping[str | None, str | None]] = ()
         try:
             async with asking_redis(self._timeout):
-                wanted = await self._client.config_get("append*", "maxmemory*")
+                found = await configurations(self._client, "append*", "maxmemory*")
         except (DependencyRefusedUs, DataIntegrityFailed) as refused:  # hosted ones hide their configuration
             _log.warning("journal.durability_not_told", error=str(refused))
-        self._durable = (
-            wanted.get("appendonly") == "yes"
-            and wanted.get("appendfsync") == "always"
-            and (wanted.get("maxmemory-policy") == "noeviction" or wanted.get("maxmemory") == "0")
-        )
+        self._durable = bool(found) and all(_forgets_nothing(each) for each in found)
         self._durable_until = time.monotonic() + _DURABILITY_SECONDS
         return self._durable
 
@@ -194,7 +198,7 @@ class RedisJournal:
                 if copied is None or copied.version != lease.state_version:
                     await self._append(commit)
                     return None
-                change = await self._begun_with(copied)
+                change = await self._begun_with(copied, fresh=lease.fresh)
             following = change.commit(commit)
             if await self._write(change, revision):
                 return following
@@ -236,19 +240,10 @@ class RedisJournal:
             change, _ = await self._open(turn.tenant, turn.conversation_id)
             if change is None or change.document.running_turn != effect.turn_id:
                 raise LeaseLost(f"{effect.turn_id}: its journal was drained, or another turn runs")
-        place = tagged(_TAG, "journal.effect", effect.tenant, effect.key)
-        async with asking_redis(self._timeout), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.set(place, encode(effect), nx=True)
-            pipeline.sadd(_EFFECTS, _member(effect.tenant, effect.key))
-            pipeline.get(place)
-            _, _, stored = await pipeline.execute()
-        return decode(stored, EffectRecord)
+        return await self._save_effect(effect, only_new=True)
 
     async def finish_effect(self, effect: EffectRecord) -> None:
-        async with asking_redis(self._timeout), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.set(tagged(_TAG, "journal.effect", effect.tenant, effect.key), encode(effect))
-            pipeline.sadd(_EFFECTS, _member(effect.tenant, effect.key))
-            await pipeline.execute()
+        await self._save_effect(effect, only_new=False)
 
     async def effect(self, tenant: str, key_: str) -> EffectRecord | None:
         return await self._stored(tagged(_TAG, "journal.effect", tenant, key_), EffectRecord)
@@ -283,6 +278,8 @@ class RedisJournal:
                 entries: Any = await self._client.lrange(entries_key, 0, _BATCH - 1)
             if entries:
                 written += await into.absorb(entries)
+            if len(entries) < _BATCH:
+                await self._note_waiting(tenant, conversation_id)
             async with asking_redis(self._timeout):
                 is_empty = await self._drained_script(
                     keys=(_document_key(tenant, conversation_id), entries_key, _PENDING),
@@ -294,6 +291,14 @@ class RedisJournal:
                 )
             if is_empty:
                 return written
+
+    async def _note_waiting(self, tenant: str, conversation_id: str) -> None:
+        """What SQL has now and nobody has answered: the next outage may begin before anybody does."""
+        change, _ = await self._open(tenant, conversation_id)
+        waiting = set() if change is None else {turn.turn_id for turn in change.document.turns}
+        if change is not None and waiting:
+            messages = [m for m in change.document.messages if m.turn_id in waiting]
+            await self._copy.note(tenant, conversation_id, messages)
 
     async def drain_effects(self, into: JournalSink) -> int:
         written = 0
@@ -326,24 +331,31 @@ class RedisJournal:
             raise _unknown(conversation_id) from damaged
 
     async def _open(self, tenant: str, conversation_id: str) -> tuple[Change | None, bytes]:
-        async with asking_redis(self._timeout), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.time()
-            pipeline.hgetall(_document_key(tenant, conversation_id))
-            now, fields = await pipeline.execute()
-        if not fields:
+        async with asking_redis(self._timeout):
+            now, (revision, document) = await self._open_script(
+                keys=(_document_key(tenant, conversation_id),)
+            )
+        if revision is None:
             return None, b""
-        return self._change(decode(fields[b"document"], Document), now), fields[b"revision"]
+        return self._change(decode(document, Document), _parsed(now)), revision
 
-    async def _begun_with(self, copied: Copied) -> Change:
+    async def _begun_with(self, copied: Copied, *, fresh: Sequence[Message] = ()) -> Change:
         now = await self._now()
-        change = self._change(begun_with(copied, now=_microseconds(now)), now)
+        change = self._change(begun_with(copied, now=_microseconds(now), fresh=fresh), now)
         change.note_waiting()
         return change
 
     async def _now(self) -> tuple[int, int]:
         async with asking_redis(self._timeout):
-            now: tuple[int, int] = await self._client.time()
-        return now
+            return _parsed(await self._now_script(keys=(_PENDING,)))
+
+    async def _save_effect(self, effect: EffectRecord, *, only_new: bool) -> EffectRecord:
+        async with asking_redis(self._timeout):
+            stored = await self._effect_script(
+                keys=(tagged(_TAG, "journal.effect", effect.tenant, effect.key), _EFFECTS),
+                args=(encode(effect), _member(effect.tenant, effect.key), int(only_new)),
+            )
+        return decode(stored, EffectRecord)
 
     def _change(self, document: Document, now: tuple[int, int]) -> Change:
         return Change(
@@ -392,11 +404,20 @@ class RedisJournal:
             result=commit.result,
         )
         entry = CommitEntry(replace(commit, lease=replace(lease, basis=None)))
-        async with asking_redis(self._timeout), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.rpush(_entries_key(lease.tenant, lease.conversation_id), encode_entry(entry))
-            pipeline.sadd(_PENDING, _member(lease.tenant, lease.conversation_id))
-            pipeline.set(_turn_key(lease.tenant, lease.turn_id), encode(record), ex=_TURN_SECONDS_KEPT)
-            await pipeline.execute()
+        async with asking_redis(self._timeout):
+            await self._append_script(
+                keys=(
+                    _entries_key(lease.tenant, lease.conversation_id),
+                    _PENDING,
+                    _turn_key(lease.tenant, lease.turn_id),
+                ),
+                args=(
+                    encode_entry(entry),
+                    _member(lease.tenant, lease.conversation_id),
+                    encode(record),
+                    _TURN_SECONDS_KEPT,
+                ),
+            )
 
     async def _stored(self, place: str, kind: type[T]) -> T | None:
         async with asking_redis(self._timeout):
@@ -407,6 +428,18 @@ class RedisJournal:
         async with asking_redis(self._timeout):
             members: Any = await self._client.smembers(place)
         return [tuple(json.loads(member)) for member in sorted(members)]
+
+
+def _forgets_nothing(configuration: Mapping[str | None, str | None]) -> bool:
+    return (
+        configuration.get("appendonly") == "yes"
+        and configuration.get("appendfsync") == "always"
+        and (configuration.get("maxmemory-policy") == "noeviction" or configuration.get("maxmemory") == "0")
+    )
+
+
+def _parsed(now: Sequence[bytes]) -> tuple[int, int]:
+    return int(now[0]), int(now[1])
 
 
 def _microseconds(now: tuple[int, int]) -> int:

@@ -14,7 +14,7 @@ from tests.simulation.redis_server import TinyRedis
 _JOURNAL = (b"careline:journal.entries", b"careline:journal.document", b"careline:journal.effect:")
 _LONGEST_INTAKE_SECONDS = 1.0
 _KEPT = (ActionStatus.SUCCEEDED, ActionStatus.QUEUED)
-_JOURNAL_SETS = (b"careline:journal.pending", b"careline:journal.effects")
+_JOURNAL_SETS = (b"careline:journal.pending:{journal}", b"careline:journal.effects:{journal}")
 
 
 class Checker:
@@ -245,7 +245,7 @@ class Checker:
         ]
 
     def _copies(self, name: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        ending = b":" + name.encode()
+        ending = b":" + name.encode() + b"}"
         return [
             (place, fields)
             for place, fields in self._tiny.keys.items()

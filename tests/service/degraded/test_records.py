@@ -299,7 +299,7 @@ def _today_or_yesterday() -> tuple[str, str]:
 def _copied_version(server: RedisServer, customer: Customer) -> int | None:
     """Of the conversation's copy in Redis, looked at past the service."""
     with server.client() as client:
-        (place,) = client.scan_iter(f"careline:copy.*:{customer.conversation_id}")
+        (place,) = client.scan_iter(f"careline:copy.*:{customer.conversation_id}}}")
         version = client.hget(place, "version")
     return None if version is None else int(version)
 
