@@ -119,7 +119,7 @@ class StateRecoveryHandler:
             accepted = message_from(
                 message, message_id=intake.message_id, turn_id=intake.turn_id, seq=intake.seq
             )
-            await self._quietly(lambda: copy.note(intake, accepted, tenant=message.tenant))
+            await self._quietly(lambda: copy.note(message.tenant, intake.conversation_id, (accepted,)))
         return intake
 
     async def load(self, lease: Lease, *, history_messages: int) -> Snapshot:

@@ -277,8 +277,8 @@ class StateCopy(Protocol):
         """Add a committed turn to the copy it was built on; a copy that stands elsewhere is dropped, unless it is newer."""
         ...
 
-    async def note(self, intake: Intake, message: Message, *, tenant: str) -> None:
-        """Hear of a message that SQL has accepted into a turn which this replica does not run."""
+    async def note(self, tenant: str, conversation_id: str, messages: Sequence[Message]) -> None:
+        """Hear of messages that SQL has accepted into turns which this replica does not run."""
         ...
 
     async def forget(self, tenant: str, conversation_id: str) -> None: ...

@@ -20,7 +20,7 @@ from state.codec import decode, encode
 from state.models import ConversationState, CustomerState
 from state.redis.client import asking_redis, key, together
 from state.selection import snapshot_on, split
-from state.store import Basis, ConversationRecord, Intake, Lease, Snapshot, TurnCommit, Written
+from state.store import Basis, ConversationRecord, Lease, Snapshot, TurnCommit, Written
 
 MESSAGES_KEPT = 200
 _SECONDS_KEPT = 7 * 24 * 3600
@@ -178,10 +178,10 @@ class RedisStateCopy:
         source: Literal["redis", "sql"] = "redis" if log else "sql"
         return snapshot_on(basis, lease, window, history_messages=history_messages, source=source)
 
-    async def note(self, intake: Intake, message: Message, *, tenant: str) -> None:
-        """A message that joined a turn which waits or runs."""
+    async def note(self, tenant: str, conversation_id: str, messages: Sequence[Message]) -> None:
+        """Messages that SQL has accepted, and whose turn waits or runs."""
         async with asking_redis(self._timeout), self._client.pipeline(transaction=False) as pipeline:
-            await self._accept(pipeline, tenant, intake.conversation_id, (message,), lease=None)
+            await self._accept(pipeline, tenant, conversation_id, messages, lease=None)
             await pipeline.execute()
 
     async def _accept(
@@ -189,7 +189,7 @@ class RedisStateCopy:
         pipeline: Pipeline,
         tenant: str,
         conversation_id: str,
-        messages: tuple[Message, ...],
+        messages: Sequence[Message],
         *,
         lease: Lease | None,
     ) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from core.errors import Conflict, DataIntegrityFailed, LeaseLost, NotFound, StateLoadFailed
-from core.messages import Durability, Message, TurnResult, TurnStatus
+from core.messages import Durability, Message, MessageRole, TurnResult, TurnStatus
 from state.accepted import handed_over_result, message_from
 from state.identifiers import turn_id_of
 from state.journal import CommitEntry, Entry, LeaseEntry, MessageEntry
@@ -243,23 +243,31 @@ class Change:
             state_version=document.state_version,
             durability=Durability.REDIS,
             head=record.head,
-            fresh=tuple(m for m in document.messages if m.turn_id == turn.turn_id),
+            fresh=tuple(
+                m for m in document.messages if m.turn_id == turn.turn_id and m.role is MessageRole.CUSTOMER
+            ),
             customer_id=record.customer_id,
             customer_version=document.customer_version,
         )
 
 
-def begun_with(copied: Copied, *, now: int) -> Document:
-    """`now` in microseconds of Redis's clock: a turn that SQL leased before it went away keeps its time."""
+def begun_with(copied: Copied, *, now: int, fresh: Sequence[Message] = ()) -> Document:
+    """
+    `now` in microseconds of Redis's clock: a turn that SQL leased before it went away keeps its time. `fresh` are messages that a
+    running turn brings along.
+
+    Where a message is missing between those that are known, SQL's turns are left to SQL: they may ask more than is known here.
+    """
+    waiting = [message for message in copied.waiting if message.seq > copied.conversation.answered]
+    messages = {message.seq: message for message in (*copied.messages, *waiting)}
+    newest = max((message.seq for message in waiting), default=0)
+    known = messages.keys() | {message.seq for message in fresh}
     turns: dict[str, WaitingTurn] = {}
-    for message in copied.waiting:
-        turn_id = message.turn_id or ""
-        turn = turns.setdefault(
-            turn_id, WaitingTurn(turn_id, message.message_id, message.seq, message.seq, is_of_sql=True)
-        )
-        turn.last_seq = message.seq
-    newest = max((message.seq for message in copied.waiting), default=0)
-    messages = {message.seq: message for message in (*copied.messages, *copied.waiting)}
+    if all(seq in known for seq in range(copied.conversation.head + 1, newest + 1)):
+        for message in waiting:
+            turn_id = message.turn_id or ""
+            begun = WaitingTurn(turn_id, message.message_id, message.seq, message.seq, is_of_sql=True)
+            turns.setdefault(turn_id, begun).last_seq = message.seq
     is_running = copied.running_turn in turns
     return Document(
         conversation=replace(

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.errors import DataIntegrityFailed
 from core.messages import Durability
 from state.accepted import message_from
+from state.codec import encode
 from state.identifiers import reply_id_of, split_turn_id
 from state.journal import CommitEntry, Entry, LeaseEntry, MessageEntry
 from state.sql import rows
@@ -96,6 +97,10 @@ async def _commit(connection: AsyncConnection, entry: CommitEntry, *, lease_micr
         for item in entry.commit.outbox:
             if await effect_status(connection, tenant=item.tenant, key=item.key) != "confirmed":
                 await put_outbox(connection, item)
+        named = await rows.turn_row(connection, lease.tenant, lease.turn_id)
+        if named is not None and named.result != encode(entry.commit.result):
+            # What the journal built on this answer knows another past: no version of it may pass for SQL's.
+            await rows.update_conversation(connection, row, state_version=row.state_version + 1)
         return 0
     row = await rows.conversation_row(connection, lease.tenant, lease.conversation_id, lock=True)
     turn = await rows.turn_row(connection, lease.tenant, turn_id)

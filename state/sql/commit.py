@@ -34,11 +34,10 @@ async def write_turn(connection: AsyncConnection, *, commit: TurnCommit, lease_m
     turn = await rows.turn_row(connection, lease.tenant, lease.turn_id)
     if turn is None or turn.result is not None:
         raise LeaseLost(f"{lease.turn_id} is answered already")
-    if lease.durability is Durability.REDIS and lease.state_version != row.state_version:
-        # What SQL learned meanwhile would be lost; nobody has heard this answer yet, so the turn is run again.
-        raise LeaseLost(
-            f"{lease.turn_id} was built on version {lease.state_version}, not {row.state_version}"
-        )
+    knew = (lease.state_version, lease.after_seq + 1, lease.upto_seq)
+    if lease.durability is Durability.REDIS and knew != (row.state_version, turn.first_seq, turn.last_seq):
+        # It did not know all that SQL does. Nobody has heard this answer yet, so the turn is run again.
+        raise LeaseLost(f"{lease.turn_id} was built on less than SQL has")
     return await apply_commit(
         connection, row, turn, commit, lease_microseconds=lease_microseconds, is_fenced=True
     )

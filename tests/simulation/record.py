@@ -97,7 +97,8 @@ class OutboxRow:
 class Seen:
     """
     For the checker. `built_on` holds (conversation, version it was built on, version it met, whose lease) of commits where the
-    versions differ; `taken_twice` messages that SQL and the journal, or two journals, each took for new.
+    versions differ; `taken_twice` messages that SQL and the journal, or two journals, each took for new, or
+    grouped into other turns.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -313,8 +314,10 @@ class SqlTables:
             return self._written_before(row, turn, commit)
         if turn is None or turn.result is not None:
             raise LeaseLost(f"{lease.turn_id} is answered already")
-        if lease.durability is Durability.REDIS and lease.state_version != row.version:
-            raise LeaseLost(f"{lease.turn_id} was built on version {lease.state_version}")
+        asked = {m.message_id for m in row.messages if _is_customers(m) and m.turn_id == lease.turn_id}
+        is_whole = asked == {m.message_id for m in lease.fresh} and lease.state_version == row.version
+        if lease.durability is Durability.REDIS and not is_whole:
+            raise LeaseLost(f"{lease.turn_id} was built on less than SQL has")
         return self._apply(row, turn, commit, lease_microseconds, is_fenced=True)
 
     def _written_before(self, row: Conversation, turn: Turn | None, commit: TurnCommit) -> Written:
@@ -423,6 +426,7 @@ class SqlTables:
         turn = row.turns.get(turn_id)
         is_past = turn is not None and (turn.result is not None or row.running == turn_id)
         if is_past and entry.result is None:
+            self.seen.taken_twice.add(entry.message_id)
             turn_id = split_turn_id(message.tenant, entry.conversation_id, entry.message_id)
             turn = None
         if turn is None:
@@ -464,6 +468,9 @@ class SqlTables:
                 effect = self.effects.get((item.tenant, item.key))
                 if effect is None or effect.status != "confirmed":
                     self.put_outbox(item)
+            if turn is not None and turn.result != commit.result:
+                row.version += 1
+                row.sources.append("dropped")
             return 0
         self.seen.journaled_turns.add(lease.turn_id)
         self._apply(row, turn, commit, lease_microseconds, is_fenced=False)
@@ -488,6 +495,8 @@ class SqlTables:
                 name = chosen
             elif left and name == chosen:
                 name = split_turn_id(*place, left[0].message_id)
+            if name != message.turn_id:
+                self.seen.taken_twice.add(message.message_id)
             row.messages[message.seq - 1] = msgspec.structs.replace(message, turn_id=name)
         for name in {m.turn_id for m in row.messages if _is_customers(m)} | waiting:
             members = [m for m in row.messages if _is_customers(m) and m.turn_id == name]
