@@ -71,9 +71,9 @@ if answered == -1 and ARGV[4] ~= '' then
 end
 if answered == -1 then return 0 end
 local noted = 0
-for i = 5, #ARGV, 2 do
+for i = 5, #ARGV, 3 do
   if tonumber(ARGV[i]) > answered then
-    redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+    redis.call('HSET', KEYS[2], ARGV[i + 1], ARGV[i + 2])
     noted = noted + 1
   end
 end
@@ -207,7 +207,7 @@ class RedisStateCopy:
                 "" if lease is None else lease.turn_id,
                 self._lease_milliseconds,
                 begun,
-                *(part for message in messages for part in (message.seq, encode(message))),
+                *(part for each in messages for part in (each.seq, each.message_id, encode(each))),
             ),
             client=pipeline,
         )
@@ -337,7 +337,7 @@ class RedisStateCopy:
                     next_turn or "",
                     self._lease_milliseconds,
                     len(settled),
-                    *(message.seq for message in settled),
+                    *(message.message_id for message in settled),
                     *(encode(message) for message in messages),
                 ),
                 client=pipeline,

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import msgspec
 from redis.asyncio import Redis
 
 from core.errors import ConcurrentAccess, DataIntegrityFailed, DependencyRefusedUs, LeaseLost, StateLoadFailed
@@ -185,8 +186,8 @@ class RedisJournal:
             stored = await self.turn(lease.tenant, lease.turn_id)
             if stored is not None and stored.result is not None:
                 if (
-                    stored.result.reply is not None
-                    and stored.result.reply.message_id == commit.reply.message_id
+                    msgspec.structs.replace(stored.result, durability=commit.result.durability)
+                    == commit.result
                 ):
                     return None
                 raise LeaseLost(f"{lease.turn_id} is answered already")
