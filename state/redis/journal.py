@@ -4,12 +4,14 @@ Redis in SQL's place while SQL is down: a document per conversation to go on fro
 A change reads the document, decides, and writes it back with its entries in one script, if nobody else has meanwhile.
 """
 
+import asyncio
 import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 from redis.asyncio import Redis
@@ -131,6 +133,7 @@ class RedisJournal:
         self._effect_drained_script = client.register_script(_EFFECT_DRAINED)
         self._durable = False
         self._durable_until = 0.0
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     @property
     def is_known_durable(self) -> bool:
@@ -152,6 +155,14 @@ class RedisJournal:
         return self._durable
 
     async def intake(self, message: IncomingMessage) -> Intake:
+        async with self._alone(message.tenant, conversation_id_of(message)):
+            return await self._intake(message)
+
+    def _alone(self, tenant: str, conversation_id: str) -> asyncio.Lock:
+        """Within this process they wait for each other, instead of each reading what the other is about to change."""
+        return self._locks.setdefault((tenant, conversation_id), asyncio.Lock())
+
+    async def _intake(self, message: IncomingMessage) -> Intake:
         conversation_id = conversation_id_of(message)
         message_id = message_id_of(message, conversation_id)
 
@@ -181,6 +192,10 @@ class RedisJournal:
         return snapshot_of(change.document, lease, history_messages=history_messages)
 
     async def commit(self, commit: TurnCommit) -> Lease | None:
+        async with self._alone(commit.lease.tenant, commit.lease.conversation_id):
+            return await self._commit(commit)
+
+    async def _commit(self, commit: TurnCommit) -> Lease | None:
         lease = commit.lease
         for _ in range(_ATTEMPTS):
             stored = await self.turn(lease.tenant, lease.turn_id)
