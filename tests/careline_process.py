@@ -40,7 +40,8 @@ class CarelineProcess:
     """
     `settings` are the variables without their prefix, e.g. `database_url`. Everything is kept in `folder`.
 
-    What is installed in the folder `packages` hides what is installed elsewhere under the same name.
+    What is installed in the folder `packages` hides what is installed elsewhere under the same name. `module` is run in place of
+    `agent`, and `variables` are put into the environment as they stand.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class CarelineProcess:
         command: str = "serve",
         port: int | None = None,
         packages: Path | None = None,
+        module: str = "agent",
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port or free_port()
         self.folder = folder
@@ -58,6 +61,8 @@ class CarelineProcess:
         self._settings = {"port": str(self.port), **(settings or {})}
         self._command = command
         self._packages = packages
+        self._module = module
+        self._variables = variables or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -80,9 +85,9 @@ class CarelineProcess:
         """Returns once /livez answers."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "agent", self._command],
+                [sys.executable, "-m", self._module, self._command],
                 cwd=self.folder,
-                env=environment(self._settings, packages=self._packages),
+                env={**environment(self._settings, packages=self._packages), **self._variables},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -97,6 +102,14 @@ class CarelineProcess:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(timeout=seconds)
+
+    def pause(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -1,0 +1,62 @@
+"""
+What a row of the table came to: figures, bounds that hold or do not, and violations of what must always hold.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+
+@dataclass(frozen=True)
+class Bound:
+    """`value` may be `limit` at most, or must be at least that."""
+
+    name: str
+    value: float
+    limit: float
+    is_least: bool = False
+    unit: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return self.value >= self.limit if self.is_least else self.value <= self.limit
+
+    def __str__(self) -> str:
+        sign = "≥" if self.is_least else "≤"
+        return f"{'ok ' if self.holds else 'NOT'} {self.name} {self.value:.4g}{self.unit} ({sign} {self.limit:.4g}{self.unit})"
+
+
+@dataclass
+class Run:
+    """One run of one row. `is_short` is the form for CI."""
+
+    row: str
+    seed: int
+    is_short: bool = False
+    module: str = "agent"
+    figures: dict[str, float | int | str] = field(default_factory=dict)
+    bounds: list[Bound] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.chance = Random(f"{self.row} {self.seed}")
+
+    def times(self, long: int, short: int) -> int:
+        return short if self.is_short else long
+
+    def at_most(self, name: str, value: float, limit: float, unit: str = "") -> None:
+        self.bounds.append(Bound(name, value, limit, unit=unit))
+
+    def at_least(self, name: str, value: float, limit: float, unit: str = "") -> None:
+        self.bounds.append(Bound(name, value, limit, is_least=True, unit=unit))
+
+    @property
+    def passed(self) -> bool:
+        return not self.violations and all(bound.holds for bound in self.bounds)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that `share` of all do not exceed; 0 for none."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
