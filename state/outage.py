@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from core.errors import DependencyTimeout, DependencyUnavailable, NetworkFailed
+from core.errors import DependencyError, DependencyTimeout, DependencyUnavailable, NetworkFailed
 from core.resilience.deadline import Deadline
 from core.telemetry.logging import get_logger
 from state.store import CallGuard
@@ -27,6 +27,11 @@ _log = get_logger(__name__)
 
 class SqlIsDown(DependencyUnavailable):
     """It failed, and did not answer a trivial question either."""
+
+
+def _is_proof(failed: DependencyError) -> bool:
+    """Nobody listens there, so no second question is needed; what was sent before that may still have been heard."""
+    return failed.reason == "unreachable" and not failed.may_have_happened
 
 
 class SqlOutage:
@@ -65,7 +70,8 @@ class SqlOutage:
         try:
             result = await (attempt() if self.is_on else self._guard.run(attempt, deadline=deadline))
         except Unanswered as failed:
-            kind = DependencyUnavailable if await self._answers() else SqlIsDown
+            is_down = _is_proof(failed) or not await self._answers()
+            kind = SqlIsDown if is_down else DependencyUnavailable
             if kind is SqlIsDown:
                 self._begin(failed.reason)
             raise kind(

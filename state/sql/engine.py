@@ -44,7 +44,11 @@ _ASYNC_DRIVERS = {
 }
 _SQLITE_READERS = 4
 _ONE = sa.text("SELECT 1")
+UNREACHABLE = "unreachable"
+"""The `reason` where no connection could be made, not even a second one."""
 _QUERY_CANCELED = "57014"
+_READ_ONLY = "25006"
+"""A server that was the writable one before a failover."""
 _RETRY_AFTER_SECONDS = 2.0
 
 
@@ -190,18 +194,29 @@ class Database:
             return InternalFailure(str(error))
         if getattr(error.orig, "sqlstate", None) == _QUERY_CANCELED:
             return DependencyTimeout(self.dependency, str(error.orig), retry_after=_RETRY_AFTER_SECONDS)
+        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+            return DependencyUnavailable(
+                self.dependency, str(error.orig), reason="cannot_serve", retry_after=_RETRY_AFTER_SECONDS
+            )
         if "no such" in str(error.orig):
             return InternalFailure(str(error.orig), reason="not_migrated")
         if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
             return DependencyUnavailable(
                 self.dependency,
                 str(error.orig),
+                reason=None if self.is_sqlite or _is_from_server(error) else UNREACHABLE,
                 retry_after=_RETRY_AFTER_SECONDS,
                 may_have_happened=is_committing,
             )
         if isinstance(error, sa.exc.IntegrityError):
             return DataIntegrityFailed(str(error.orig))
         return InternalFailure(str(error.orig))
+
+
+def _is_from_server(error: DBAPIError) -> bool:
+    """A server that says what is wrong is there, unless it says that it is going away or coming up."""
+    code = getattr(error.orig, "sqlstate", None)
+    return code is not None and not code.startswith(("08", "57P"))
 
 
 async def _ask_one(connection: AsyncConnection) -> None:
@@ -226,7 +241,7 @@ class _EngineLane:
 
 def _open_postgres(url: URL, timeout_seconds: float, connections: int) -> AsyncEngine:
     milliseconds = int(timeout_seconds * 1000)
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=connections,
         max_overflow=0,
@@ -237,3 +252,11 @@ def _open_postgres(url: URL, timeout_seconds: float, connections: int) -> AsyncE
             f" -c idle_in_transaction_session_timeout={milliseconds * 10}",
         },
     )
+    sa.event.listen(engine.sync_engine, "handle_error", _leave_read_only)
+    return engine
+
+
+def _leave_read_only(context: sa.engine.ExceptionContext) -> None:
+    """The next connection looks for the writable server again, where the URL names several."""
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
