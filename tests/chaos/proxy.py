@@ -9,6 +9,7 @@ from typing import Self
 
 _CHUNK = 65536
 _COMMIT = b"COMMIT\x00"
+_MIGRATION = b"alembic_version"
 
 
 class Proxy:
@@ -117,11 +118,14 @@ class _Link:
         self._proxy = proxy
         self._bytes_left = bytes_left
         self._is_deaf = False
+        self._is_migration = False
 
     async def carry_up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(_CHUNK):
             await self._proxy.may_pass()
-            self._is_deaf = self._is_deaf or self._proxy.forgets(data)
+            self._is_migration = self._is_migration or _MIGRATION in data
+            if not self._is_migration:
+                self._is_deaf = self._is_deaf or self._proxy.forgets(data)
             writer.write(data)
             await writer.drain()
 
