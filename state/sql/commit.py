@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import LeaseLost
 from core.messages import Durability, Message
@@ -14,13 +13,22 @@ from core.records import OutboxItem
 from state.codec import decode, encode, encode_over
 from state.models import ConversationState, CustomerState
 from state.sql import rows
+from state.sql.connection import Connection, Query
 from state.sql.rows import Row
 from state.sql.tables import outbox
 from state.sql.types import database_now, insert
 from state.store import Basis, Lease, TurnCommit, Written
 
+_PUT_OUTBOX = Query(
+    lambda dialect: (
+        insert(dialect, outbox)
+        .values(status="due", attempts=0, due_at=database_now(), created_at=database_now())
+        .on_conflict_do_nothing()
+    )
+)
 
-async def write_turn(connection: AsyncConnection, *, commit: TurnCommit, lease_microseconds: int) -> Written:
+
+async def write_turn(connection: Connection, *, commit: TurnCommit, lease_microseconds: int) -> Written:
     """
     Raises:
         LeaseLost: the conversation belongs to another lease. Nothing was written.
@@ -44,7 +52,7 @@ async def write_turn(connection: AsyncConnection, *, commit: TurnCommit, lease_m
 
 
 async def apply_commit(
-    connection: AsyncConnection,
+    connection: Connection,
     row: Row,
     turn: Row,
     commit: TurnCommit,
@@ -118,27 +126,22 @@ async def apply_commit(
     )
 
 
-async def put_outbox(connection: AsyncConnection, item: OutboxItem) -> None:
+async def put_outbox(connection: Connection, item: OutboxItem) -> None:
     """Once per (tenant, key)."""
-    await connection.execute(
-        insert(connection, outbox)
-        .values(
-            tenant=item.tenant,
-            key=item.key,
-            kind=item.kind,
-            conversation_id=item.conversation_id,
-            payload=encode(item.payload),
-            locale=item.locale,
-            status="due",
-            attempts=0,
-            due_at=database_now(),
-            created_at=database_now(),
-        )
-        .on_conflict_do_nothing()
+    await connection.change(
+        _PUT_OUTBOX,
+        {
+            "tenant": item.tenant,
+            "key": item.key,
+            "kind": item.kind,
+            "conversation_id": item.conversation_id,
+            "payload": encode(item.payload),
+            "locale": item.locale,
+        },
     )
 
 
-async def _written_before(connection: AsyncConnection, row: Row, commit: TurnCommit) -> Written:
+async def _written_before(connection: Connection, row: Row, commit: TurnCommit) -> Written:
     """The answer to a commit got lost and it comes again: say what it came to, as far as that still holds."""
     lease = commit.lease
     turn = await rows.turn_row(connection, lease.tenant, lease.turn_id)
@@ -168,7 +171,7 @@ async def _written_before(connection: AsyncConnection, row: Row, commit: TurnCom
     )
 
 
-async def _stored_reply(connection: AsyncConnection, commit: TurnCommit) -> Message:
+async def _stored_reply(connection: Connection, commit: TurnCommit) -> Message:
     stored = await rows.stored_message(
         connection, commit.lease.tenant, commit.lease.conversation_id, commit.reply.message_id
     )
@@ -177,9 +180,7 @@ async def _stored_reply(connection: AsyncConnection, commit: TurnCommit) -> Mess
     return stored
 
 
-async def _save_customer(
-    connection: AsyncConnection, row: Row, commit: TurnCommit
-) -> tuple[CustomerState, int]:
+async def _save_customer(connection: Connection, row: Row, commit: TurnCommit) -> tuple[CustomerState, int]:
     """
     What two conversations of one customer learned at the same time is put together: a receipt once heard is not forgotten.
     """

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import DependencyTimeout, DependencyUnavailable, InternalFailure, InvalidInput
+from state.sql.connection import Connection
 from state.sql.conversations import SqlConversationStore
 from state.sql.engine import Database, async_url
 from state.sql.migrate import upgrade
@@ -70,12 +70,12 @@ async def test_three_processes_on_one_file_lose_nothing(sqlite_url: str) -> None
 async def test_a_read_modify_write_under_contention_loses_no_update(database: Database) -> None:  # noqa: F811
     row = customers.c.customer_id == "n"
 
-    async def create(connection: AsyncConnection) -> None:
+    async def create(connection: Connection) -> None:
         await connection.execute(
             sa.insert(customers).values(tenant="default", customer_id="n", name="0", attributes={})
         )
 
-    async def increase(connection: AsyncConnection) -> None:
+    async def increase(connection: Connection) -> None:
         name = (
             await connection.execute(sa.select(customers.c.name).where(row).with_for_update())
         ).scalar_one()
@@ -84,14 +84,14 @@ async def test_a_read_modify_write_under_contention_loses_no_update(database: Da
     await database.write(create)
     await asyncio.gather(*(database.write(increase) for _ in range(30)))
 
-    async def read(connection: AsyncConnection) -> str:
+    async def read(connection: Connection) -> str:
         return str((await connection.execute(sa.select(customers.c.name).where(row))).scalar_one())
 
     assert await database.read(read) == "30"
 
 
 async def test_a_failed_transaction_leaves_nothing(database: Database) -> None:  # noqa: F811
-    async def write(connection: AsyncConnection) -> None:
+    async def write(connection: Connection) -> None:
         await connection.execute(
             sa.insert(customers).values(tenant="default", customer_id="x", name="X", attributes={})
         )
@@ -100,7 +100,7 @@ async def test_a_failed_transaction_leaves_nothing(database: Database) -> None: 
     with pytest.raises(InternalFailure):
         await database.write(write)
 
-    async def count(connection: AsyncConnection) -> int:
+    async def count(connection: Connection) -> int:
         return int((await connection.execute(sa.select(sa.func.count()).select_from(customers))).scalar_one())
 
     assert await database.read(count) == 0
@@ -212,7 +212,7 @@ async def test_no_query_scans_or_sorts_a_table(sqlite_url: str) -> None:
     opened = Database(sqlite_url, timeout_seconds=5)
     plans: list[str] = []
 
-    async def explain(connection: AsyncConnection) -> None:
+    async def explain(connection: Connection) -> None:
         for statement in (
             "SELECT * FROM messages WHERE tenant='t' AND conversation_id='c' AND seq > 5 AND seq <= 9 ORDER BY seq",
             "SELECT * FROM messages WHERE tenant='t' AND conversation_id='c' AND message_id='m'",
