@@ -102,8 +102,7 @@ async def _commit(connection: Connection, entry: CommitEntry, *, lease_microseco
             # What the journal built on this answer knows another past: no version of it may pass for SQL's.
             await rows.update_conversation(connection, row, state_version=row.state_version + 1)
         return 0
-    row = await rows.conversation_row(connection, lease.tenant, lease.conversation_id, lock=True)
-    turn = await rows.turn_row(connection, lease.tenant, turn_id)
+    row, turn, waiting = await rows.running(connection, lease.tenant, lease.conversation_id, turn_id=turn_id)
     if row is None or turn is None:
         raise DataIntegrityFailed(f"{turn_id} was regrouped and is not there")
     await apply_commit(
@@ -111,6 +110,7 @@ async def _commit(connection: Connection, entry: CommitEntry, *, lease_microseco
         row,
         turn,
         _as_answer_to(entry.commit, turn_id),
+        waiting,
         lease_microseconds=lease_microseconds,
         is_fenced=False,
     )

@@ -2,6 +2,7 @@
 Write a turn into the record, inside a transaction that somebody else holds: fenced by its lease, or as the journal kept it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,12 +35,13 @@ async def write_turn(connection: Connection, *, commit: TurnCommit, lease_micros
         LeaseLost: the conversation belongs to another lease. Nothing was written.
     """
     lease = commit.lease
-    row = await rows.conversation_row(connection, lease.tenant, lease.conversation_id, lock=True)
+    row, turn, waiting = await rows.running(
+        connection, lease.tenant, lease.conversation_id, turn_id=lease.turn_id
+    )
     if row is None:
         raise LeaseLost(f"{lease.conversation_id} is gone")
     if row.lease_token != lease.token or row.running_turn != lease.turn_id:
-        return await _written_before(connection, row, commit)
-    turn = await rows.turn_row(connection, lease.tenant, lease.turn_id)
+        return await _written_before(connection, row, turn, commit)
     if turn is None or turn.result is not None:
         raise LeaseLost(f"{lease.turn_id} is answered already")
     knew = (lease.state_version, lease.after_seq + 1, lease.upto_seq)
@@ -47,7 +49,7 @@ async def write_turn(connection: Connection, *, commit: TurnCommit, lease_micros
         # It did not know all that SQL does. Nobody has heard this answer yet, so the turn is run again.
         raise LeaseLost(f"{lease.turn_id} was built on less than SQL has")
     return await apply_commit(
-        connection, row, turn, commit, lease_microseconds=lease_microseconds, is_fenced=True
+        connection, row, turn, commit, waiting, lease_microseconds=lease_microseconds, is_fenced=True
     )
 
 
@@ -56,13 +58,14 @@ async def apply_commit(
     row: Row,
     turn: Row,
     commit: TurnCommit,
+    unanswered: Sequence[Row],
     *,
     lease_microseconds: int,
     is_fenced: bool,
 ) -> Written:
     """
-    Reply, state, outbox and the turn's result; then the lease is given back, or, where it was `is_fenced`, goes on to the next
-    turn.
+    Reply, state, outbox and the turn's result, for one of the `unanswered` turns; then the lease is given back, or, where it was
+    `is_fenced`, goes on to the next turn.
     """
     reply = msgspec.structs.replace(commit.reply, seq=row.head + 1)
     await rows.insert_message(connection, row, reply)
@@ -72,7 +75,7 @@ async def apply_commit(
         await put_outbox(connection, item)
 
     was_running = row.running_turn in (None, turn.turn_id)
-    waiting = await rows.unanswered_turns(connection, row)
+    waiting = [each for each in unanswered if each.turn_id != turn.turn_id]
     version = row.state_version + 1
     values: dict[str, Any] = {
         "head": reply.seq,
@@ -128,7 +131,7 @@ async def apply_commit(
 
 async def put_outbox(connection: Connection, item: OutboxItem) -> None:
     """Once per (tenant, key)."""
-    await connection.change(
+    await connection.write(
         _PUT_OUTBOX,
         {
             "tenant": item.tenant,
@@ -141,10 +144,9 @@ async def put_outbox(connection: Connection, item: OutboxItem) -> None:
     )
 
 
-async def _written_before(connection: Connection, row: Row, commit: TurnCommit) -> Written:
+async def _written_before(connection: Connection, row: Row, turn: Row | None, commit: TurnCommit) -> Written:
     """The answer to a commit got lost and it comes again: say what it came to, as far as that still holds."""
     lease = commit.lease
-    turn = await rows.turn_row(connection, lease.tenant, lease.turn_id)
     if turn is None or turn.result is None or turn.token != lease.token:
         raise LeaseLost(f"{lease.conversation_id}: token {lease.token} is not the current one")
     reply = await _stored_reply(connection, commit)

@@ -39,6 +39,14 @@ class Connection(Protocol):
         """All rows of a SELECT."""
         ...
 
+    async def fetch_all(self, *asks: "Ask") -> Sequence[Sequence[Record]]:
+        """Of several SELECTs, which are carried out in this order: one trip to the database for all of them."""
+        ...
+
+    async def write(self, query: "Query", values: Values) -> None:
+        """An INSERT, UPDATE or DELETE. It may be carried out, and fail, as late as with the COMMIT."""
+        ...
+
     async def change(self, query: "Query", values: Values) -> int:
         """How many rows an INSERT, UPDATE or DELETE wrote."""
         ...
@@ -48,6 +56,9 @@ class Connection(Protocol):
     ) -> CursorResult[*tuple[Any, ...]]: ...
 
     async def exec_driver_sql(self, statement: str) -> CursorResult[*tuple[Any, ...]]: ...
+
+
+Ask: TypeAlias = "tuple[Query, Values]"
 
 
 class Prepared(NamedTuple):

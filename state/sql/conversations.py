@@ -219,27 +219,35 @@ class SqlConversationStore:
 
     async def _intake(self, message: IncomingMessage, connection: Connection) -> Intake:
         conversation_id = conversation_id_of(message)
-        row = await rows.conversation_row(connection, message.tenant, conversation_id, lock=True)
+        message_id = message_id_of(message, conversation_id)
+        row, stored, waiting = await rows.standing(
+            connection, message.tenant, conversation_id, message_id=message_id
+        )
         if row is None:
             row = await _new_conversation(connection, message, conversation_id)
+            if row.head:  # somebody else made it meanwhile
+                return await self._intake(message, connection)
         if row.customer_id != message.customer_id:
             if message.conversation_id is None:
                 raise Conflict("this client_message_id belongs to another customer")
             raise NotFound(f"no conversation {conversation_id} of this customer")
-        message_id = message_id_of(message, conversation_id)
-        stored = await rows.stored_message(connection, message.tenant, conversation_id, message_id)
         if stored is not None:
-            return await self._again(connection, row, message, stored)
+            return await self._again(connection, row, message, stored, waiting)
         if (
             row.handed_over_until is not None
             and microseconds(row.handed_over_until) > row.now
             and row.answered >= row.last_user
         ):
             return await _keep_for_a_person(connection, row, message, message_id)
-        return await self._accept(connection, row, message, message_id)
+        return await self._accept(connection, row, message, message_id, waiting)
 
     async def _again(
-        self, connection: Connection, row: Row, message: IncomingMessage, stored: Message
+        self,
+        connection: Connection,
+        row: Row,
+        message: IncomingMessage,
+        stored: Message,
+        waiting: Sequence[Row],
     ) -> Intake:
         """The same message once more. After a crash it is this that gets the answer going again."""
         if stored.text != message.text:
@@ -247,7 +255,6 @@ class SqlConversationStore:
         turn = await rows.turn_row(connection, row.tenant, stored.turn_id or "")
         lease = None
         if turn is not None and turn.result is None and _is_free(row):
-            waiting = await rows.unanswered_turns(connection, row)
             lease = await self._lease(connection, row, _next_turn(row, waiting), head=row.head)
         return Intake(
             conversation_id=row.conversation_id,
@@ -261,10 +268,14 @@ class SqlConversationStore:
         )
 
     async def _accept(
-        self, connection: Connection, row: Row, message: IncomingMessage, message_id: str
+        self,
+        connection: Connection,
+        row: Row,
+        message: IncomingMessage,
+        message_id: str,
+        waiting: Sequence[Row],
     ) -> Intake:
         seq = row.head + 1
-        waiting = await rows.unanswered_turns(connection, row) if row.answered < row.last_user else []
         joinable = [turn for turn in waiting if turn.turn_id != row.running_turn]
         if joinable:
             turn_id = joinable[-1].turn_id

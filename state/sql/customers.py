@@ -81,7 +81,7 @@ class SqlCustomerDirectory:
 
 
 async def _put_customer(connection: Connection, *, tenant: str, customer: Customer) -> None:
-    await connection.change(
+    await connection.write(
         _PUT_CUSTOMER,
         {
             "tenant": tenant,
@@ -95,7 +95,7 @@ async def _put_customer(connection: Connection, *, tenant: str, customer: Custom
         },
     )
     for order in customer.orders:
-        await connection.change(
+        await connection.write(
             _PUT_ORDER,
             {
                 "tenant": tenant,

@@ -24,7 +24,7 @@ _BY_KEY = Query(
 
 async def begin_effect(connection: Connection, *, effect: EffectRecord) -> EffectRecord:
     """Two replicas that plan the same effect get the plan of the first."""
-    await connection.change(_PLAN, _columns(effect))
+    await connection.write(_PLAN, _columns(effect))
     stored = await stored_effect(connection, tenant=effect.tenant, key=effect.key)
     if stored is None:
         raise DataIntegrityFailed(f"effect {effect.key} was written and is not there")
@@ -38,7 +38,7 @@ async def stored_effect(connection: Connection, *, tenant: str, key: str) -> Eff
 
 async def finish_effect(connection: Connection, *, effect: EffectRecord) -> None:
     """Also where the plan is still in the journal: what is known of an effect counts for more than its plan."""
-    await connection.change(_FINISH, _columns(effect))
+    await connection.write(_FINISH, _columns(effect))
 
 
 async def absorb_effect(connection: Connection, effect: EffectRecord) -> int:

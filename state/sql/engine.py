@@ -32,6 +32,7 @@ from core.errors import (
 from state.sql.connection import Connection
 from state.sql.lane import Attempt, Lane, Work
 from state.sql.pooled import EngineLane
+from state.sql.postgres import READ_ONLY, PostgresLane
 from state.sql.sqlite import SqliteThread, open_long_reader
 
 T = TypeVar("T")
@@ -46,8 +47,6 @@ _ONE = sa.text("SELECT 1")
 UNREACHABLE = "unreachable"
 """The `reason` where no connection could be made, not even a second one."""
 _QUERY_CANCELED = "57014"
-_READ_ONLY = "25006"
-"""A server that was the writable one before a failover."""
 _RETRY_AFTER_SECONDS = 2.0
 
 
@@ -87,8 +86,8 @@ class Database:
                 open_long_reader(parsed, timeout_seconds=timeout_seconds, connections=1)
             )
         else:
-            self._prober = EngineLane(_open_postgres(parsed, timeout_seconds, 1))
-            self._writer = self._reader = self._scanner = EngineLane(
+            self._prober = PostgresLane(_open_postgres(parsed, timeout_seconds, 1))
+            self._writer = self._reader = self._scanner = PostgresLane(
                 _open_postgres(parsed, timeout_seconds, connections)
             )
 
@@ -146,7 +145,7 @@ class Database:
             return InternalFailure(str(error))
         if getattr(error.orig, "sqlstate", None) == _QUERY_CANCELED:
             return DependencyTimeout(self.dependency, str(error.orig), retry_after=_RETRY_AFTER_SECONDS)
-        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+        if getattr(error.orig, "sqlstate", None) == READ_ONLY:
             return DependencyUnavailable(
                 self.dependency, str(error.orig), reason="cannot_serve", retry_after=_RETRY_AFTER_SECONDS
             )
@@ -179,6 +178,7 @@ def _open_postgres(url: URL, timeout_seconds: float, connections: int) -> AsyncE
     milliseconds = int(timeout_seconds * 1000)
     engine = create_async_engine(
         url,
+        isolation_level="AUTOCOMMIT",
         pool_size=connections,
         max_overflow=0,
         pool_timeout=timeout_seconds,
@@ -194,5 +194,5 @@ def _open_postgres(url: URL, timeout_seconds: float, connections: int) -> AsyncE
 
 def _leave_read_only(context: sa.engine.ExceptionContext) -> None:
     """The next connection looks for the writable server again, where the URL names several."""
-    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True

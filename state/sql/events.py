@@ -42,7 +42,7 @@ class SqlTurnEvents:
                 )
             if newest is None or newest < (batch.run, batch.last):
                 shared = {"run": batch.run, "last": batch.last, "body": batch.body}
-                await connection.change(_SHARE, {"tenant": tenant, "turn_id": turn_id, **shared})
+                await connection.write(_SHARE, {"tenant": tenant, "turn_id": turn_id, **shared})
             return is_stopped
 
         return await self._database.write(write)
@@ -77,7 +77,7 @@ class SqlTurnEvents:
     async def ask_to_stop(self, tenant: str, turn_id: str) -> None:
         async def write(connection: Connection) -> None:
             stop = {"run": _STOP, "last": 0, "body": b""}
-            await connection.change(_SHARE, {"tenant": tenant, "turn_id": turn_id, **stop})
+            await connection.write(_SHARE, {"tenant": tenant, "turn_id": turn_id, **stop})
 
         await self._database.write(write)
 

@@ -1,5 +1,5 @@
 """
-Transactions through an engine of SQLAlchemy's, as many at once as it has connections: PostgreSQL's, and SQLite's long reads.
+Transactions through an engine of SQLAlchemy's, as many at once as it has connections.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ from sqlalchemy.engine import CursorResult, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from state.sql.connection import Connection, Query, Record, Values
+from state.sql.connection import Ask, Connection, Query, Record, Values
 from state.sql.lane import Attempt, Work
 
 T = TypeVar("T")
 
 
 class EngineLane:
-    """Implements `state.sql.lane.Lane`."""
+    """Implements `state.sql.lane.Lane`; SQLite's for long reads, and what PostgreSQL's is made of."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -84,6 +84,12 @@ class _PooledConnection(Connection):
         text, parameters, record = query.prepared(self.dialect, values)
         found = await self._connection.exec_driver_sql(text, parameters(values))
         return [record(row) for row in found.fetchall()]
+
+    async def fetch_all(self, *asks: Ask) -> Sequence[Sequence[Record]]:
+        return [await self.fetch(query, values) for query, values in asks]
+
+    async def write(self, query: Query, values: Values) -> None:
+        await self.change(query, values)
 
     async def change(self, query: Query, values: Values) -> int:
         text, parameters, _ = query.prepared(self.dialect, values)

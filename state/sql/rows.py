@@ -141,9 +141,35 @@ async def conversation_row(
     return _only(await connection.fetch(query, {"tenant_": tenant, "conversation_id_": conversation_id}))
 
 
+async def standing(
+    connection: Connection, tenant: str, conversation_id: str, *, message_id: str
+) -> tuple[Row | None, Message | None, Sequence[Row]]:
+    """The locked row of a conversation, a message of it if it is there, and its unanswered turns, oldest first."""
+    whose = {"tenant_": tenant, "conversation_id_": conversation_id}
+    found, stored, waiting = await connection.fetch_all(
+        (_LOCKED_CONVERSATION, whose),
+        (_MESSAGE, {**whose, "message_id_": message_id}),
+        (_UNANSWERED_TURNS, whose),
+    )
+    return _only(found), message_of(stored[0]) if stored else None, waiting
+
+
+async def running(
+    connection: Connection, tenant: str, conversation_id: str, *, turn_id: str
+) -> tuple[Row | None, Row | None, Sequence[Row]]:
+    """The locked row of a conversation, a turn of it, and all its unanswered turns, oldest first."""
+    whose = {"tenant_": tenant, "conversation_id_": conversation_id}
+    found, turn, waiting = await connection.fetch_all(
+        (_LOCKED_CONVERSATION, whose),
+        (_TURN, {"tenant_": tenant, "turn_id_": turn_id}),
+        (_UNANSWERED_TURNS, whose),
+    )
+    return _only(found), _only(turn), waiting
+
+
 async def create_conversation(connection: Connection, message: IncomingMessage, conversation_id: str) -> Row:
     """The locked row of a new conversation, whoever of several made it first."""
-    await connection.change(
+    await connection.write(
         _CREATE_CONVERSATION,
         {
             "tenant": message.tenant,
@@ -167,7 +193,7 @@ async def create_conversation(connection: Connection, message: IncomingMessage, 
 
 
 async def update_conversation(connection: Connection, row: Row, **values: Any) -> None:
-    await connection.change(
+    await connection.write(
         _UPDATE_CONVERSATION,
         {"tenant_": row.tenant, "conversation_id_": row.conversation_id, **values},
     )
@@ -175,7 +201,7 @@ async def update_conversation(connection: Connection, row: Row, **values: Any) -
 
 async def insert_message(connection: Connection, row: Row, message: Message) -> None:
     extras = _Extras(message.citations, message.degraded, message.metadata)
-    await connection.change(
+    await connection.write(
         _INSERT_MESSAGE,
         {
             "tenant": row.tenant,
@@ -224,7 +250,7 @@ async def insert_turn(
     durability: Durability = Durability.SQL,
     result: TurnResult | None = None,
 ) -> None:
-    await connection.change(
+    await connection.write(
         _INSERT_TURN,
         {
             "tenant": row.tenant,
@@ -243,13 +269,13 @@ async def insert_turn(
 
 async def extend_turn(connection: Connection, row: Row, turn_id: str, *, last_seq: int) -> None:
     values = {"tenant_": row.tenant, "turn_id_": turn_id, "last_seq": last_seq}
-    await connection.change(_UPDATE_TURN, values)
+    await connection.write(_UPDATE_TURN, values)
 
 
 async def finish_turn(
     connection: Connection, row: Row, turn_id: str, result: TurnResult, *, token: int
 ) -> None:
-    await connection.change(
+    await connection.write(
         _UPDATE_TURN,
         {
             "tenant_": row.tenant,
@@ -315,7 +341,7 @@ async def lease_of(
 async def locked_customer_state(connection: Connection, row: Row) -> Row:
     """Version and state of the conversation's customer, which stand until the transaction ends; made where there are none."""
     if row.customer_version is None:
-        await connection.change(
+        await connection.write(
             _CREATE_CUSTOMER_STATE,
             {
                 "tenant": row.tenant,
@@ -329,7 +355,7 @@ async def locked_customer_state(connection: Connection, row: Row) -> Row:
 
 
 async def update_customer_state(connection: Connection, row: Row, *, version: int, encoded: bytes) -> None:
-    await connection.change(
+    await connection.write(
         _UPDATE_CUSTOMER_STATE,
         {"tenant_": row.tenant, "customer_id_": row.customer_id, "version": version, "state": encoded},
     )

@@ -19,7 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, CursorResult, Dialect
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from state.sql.connection import Connection, Query, Record, Values
+from state.sql.connection import Ask, Connection, Query, Record, Values
 from state.sql.lane import Attempt, Work
 
 T = TypeVar("T")
@@ -219,6 +219,13 @@ class _Connection(Connection):
     async def fetch(self, query: Query, values: Values) -> Sequence[Record]:
         text, parameters, record = query.prepared(self._dialect, values)
         return [record(row) for row in self._carry_out(text, parameters(values))]
+
+    async def fetch_all(self, *asks: Ask) -> Sequence[Sequence[Record]]:
+        return [await self.fetch(query, values) for query, values in asks]
+
+    async def write(self, query: Query, values: Values) -> None:
+        text, parameters, _ = query.prepared(self._dialect, values)
+        self._carry_out(text, parameters(values))
 
     async def change(self, query: Query, values: Values) -> int:
         text, parameters, _ = query.prepared(self._dialect, values)
