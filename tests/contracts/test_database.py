@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from core.errors import DependencyTimeout, DependencyUnavailable, InternalFailure, InvalidInput
-from state.sql.connection import Connection
+from core.errors import (
+    DataIntegrityFailed,
+    DependencyTimeout,
+    DependencyUnavailable,
+    InternalFailure,
+    InvalidInput,
+)
+from state.sql.connection import Connection, Query
 from state.sql.conversations import SqlConversationStore
 from state.sql.engine import Database, async_url
 from state.sql.migrate import upgrade
@@ -104,6 +110,65 @@ async def test_a_failed_transaction_leaves_nothing(database: Database) -> None: 
         return int((await connection.execute(sa.select(sa.func.count()).select_from(customers))).scalar_one())
 
     assert await database.read(count) == 0
+
+
+async def test_a_write_that_fails_as_late_as_its_commit_fails_the_transaction(
+    database: Database,  # noqa: F811
+) -> None:
+    insert = Query(sa.insert(customers))
+    ada = {"tenant": "default", "customer_id": "ada", "name": "Ada", "attributes": {}}
+
+    async def write_twice(connection: Connection) -> None:
+        await connection.write(insert, {**ada, "customer_id": "grace"})
+        await connection.write(insert, ada)
+        await connection.write(insert, ada)
+
+    async def count(connection: Connection) -> int:
+        return len(await connection.fetch(Query(sa.select(customers)), {}))
+
+    with pytest.raises(DataIntegrityFailed):
+        await database.write(write_twice)
+
+    assert await database.read(count) == 0
+
+
+async def test_what_is_asked_together_is_answered_in_order_and_sees_what_was_written_before(
+    database: Database,  # noqa: F811
+) -> None:
+    insert = Query(sa.insert(customers))
+    by_id = Query(sa.select(customers.c.name).where(customers.c.customer_id == sa.bindparam("customer_id_")))
+
+    async def write(connection: Connection) -> list[list[str]]:
+        for name in ("ada", "grace"):
+            await connection.write(
+                insert, {"tenant": "default", "customer_id": name, "name": name.title(), "attributes": {}}
+            )
+        answers = await connection.fetch_all(
+            *((by_id, {"customer_id_": name}) for name in ("grace", "nobody", "ada"))
+        )
+        return [[row.name for row in rows] for rows in answers]
+
+    assert await database.write(write) == [["Grace"], [], ["Ada"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'; DROP TABLE messages; --",
+        "100 %s %(text)s %%",
+        "back\\slash \\' \\x41",
+        "$$ $1 ?",
+        "ключ 🔑 \u202e",
+        "a\r\n\tb",
+    ],
+)
+async def test_any_text_is_kept_as_it_is(database: Database, text: str) -> None:  # noqa: F811
+    store = SqlConversationStore(database, owner="a", lease_seconds=30)
+
+    intake = await store.intake(message(text))
+
+    stored = await store.messages("default", intake.conversation_id, after=0, limit=10)
+    assert [each.text for each in stored] == [text]
 
 
 async def test_a_write_that_nobody_waits_for_any_more_is_not_committed(sqlite_url: str) -> None:
