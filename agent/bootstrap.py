@@ -282,7 +282,10 @@ async def _check_journal(journal: RedisJournal) -> None:
     """Say at the start what an operator would else learn from the first outage of SQL."""
     try:
         if not await journal.is_durable():
-            log.warning("journal.redis_not_durable", needs="appendonly yes, appendfsync always, noeviction")
+            log.warning(
+                "journal.redis_not_durable",
+                needs="noeviction, and: appendonly yes with appendfsync always, or WAITAOF, or min-replicas-to-write",
+            )
     except CarelineError as exc:
         log.warning("journal.not_checked", error=str(exc))
 

@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         description="`redis://HOST:PORT/DB`, `redis+sentinel://[USER:PASSWORD@]HOST:PORT,HOST:PORT/SERVICE/DB` or "
         "`redis+cluster://[USER:PASSWORD@]HOST:PORT,HOST:PORT`; `rediss…` with TLS. Left out, SQL serves alone.",
     )
+    redis_durability: Literal["checked", "trusted"] = Field(
+        "checked",
+        description="Whether Redis may keep messages while SQL is down: `checked`, where it shows that it forgets nothing "
+        "(docs/operations.md says how); `trusted`, where you vouch for a hosted Redis that does not show it.",
+    )
 
     model_url: str | None = Field(
         None,

@@ -13,8 +13,10 @@ from state.events import RecoveringTurnEvents
 from state.recovery import StateRecoveryHandler
 from state.redis.client import open_redis
 from state.redis.copy import RedisStateCopy
+from state.redis.durability import RedisDurability
 from state.redis.events import LONGEST_BLOCK_SECONDS, RedisTurnEvents
 from state.redis.journal import RedisJournal
+from state.redis.journal_store import JOURNAL_TAG
 from state.sql.conversations import SqlConversationStore
 from state.sql.customers import SqlCustomerDirectory
 from state.sql.engine import Database
@@ -105,6 +107,12 @@ async def open_state(
             journal = RedisJournal(
                 client,
                 copy,
+                durability=RedisDurability(
+                    client,
+                    tag=JOURNAL_TAG,
+                    timeout_seconds=settings.redis_timeout_seconds,
+                    is_vouched_for=settings.redis_durability == "trusted",
+                ),
                 owner=owner,
                 lease_seconds=settings.lease_seconds,
                 timeout_seconds=settings.redis_timeout_seconds,
