@@ -92,6 +92,13 @@ class StateRecoveryHandler:
         """`began` is called when turns begin to go without SQL; they use it again after a `drain`."""
         self._outage.began = began
 
+    def hold_sql(self) -> None:
+        """SQL is not to be asked, whatever it answers, until `let_sql_go`: it has not this version's tables."""
+        self._outage.hold()
+
+    def let_sql_go(self) -> None:
+        self._outage.let_go()
+
     @property
     def is_sql_down(self) -> bool:
         """As of the last time it was asked."""

@@ -222,7 +222,7 @@ class PostgresServer(_Server):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self._folder,
-                **_as_postgres(),
+                **as_postgres(),
             )
 
     def _answers(self) -> bool:
@@ -257,12 +257,12 @@ def _initialised_cluster() -> Path:
         check=True,
         capture_output=True,
         cwd=folder,
-        **_as_postgres(),
+        **as_postgres(),
     )
     return data
 
 
-def _as_postgres() -> dict[str, Any]:
+def as_postgres() -> dict[str, Any]:
     """PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {}
