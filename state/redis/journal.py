@@ -21,7 +21,7 @@ from core.messages import Durability, Message
 from core.telemetry.logging import get_logger
 from state.codec import decode, encode
 from state.identifiers import conversation_id_of, message_id_of
-from state.journal import CommitEntry, EffectEntry, encode_entry
+from state.journal import CommitEntry, EffectEntry, counts_for_more, encode_entry
 from state.redis.client import asking_redis, configurations, tagged
 from state.redis.copy import Copied, RedisStateCopy
 from state.redis.document import Change, Document, begun_by, begun_with, page_of, snapshot_of
@@ -73,9 +73,16 @@ return 1
 """
 
 _EFFECT = """
-if ARGV[3] == '1' then redis.call('SET', KEYS[1], ARGV[1], 'NX') else redis.call('SET', KEYS[1], ARGV[1]) end
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
 redis.call('SADD', KEYS[2], ARGV[2])
 return redis.call('GET', KEYS[1])
+"""
+
+_EFFECT_ENDED = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+redis.call('SADD', KEYS[2], ARGV[3])
+return 1
 """
 
 _APPEND = """
@@ -129,6 +136,7 @@ class RedisJournal:
         self._write_script = client.register_script(_WRITE)
         self._append_script = client.register_script(_APPEND)
         self._effect_script = client.register_script(_EFFECT)
+        self._effect_ended_script = client.register_script(_EFFECT_ENDED)
         self._drained_script = client.register_script(_DRAINED)
         self._effect_drained_script = client.register_script(_EFFECT_DRAINED)
         self._durable = False
@@ -256,13 +264,30 @@ class RedisJournal:
             change, _ = await self._open(turn.tenant, turn.conversation_id)
             if change is None or change.document.running_turn != effect.turn_id:
                 raise LeaseLost(f"{effect.turn_id}: its journal was drained, or another turn runs")
-        return await self._save_effect(effect, only_new=True)
+        async with asking_redis(self._timeout):
+            stored = await self._effect_script(
+                keys=(_effect_key(effect.tenant, effect.key), _EFFECTS),
+                args=(encode(replace(effect, is_journaled=True)), _member(effect.tenant, effect.key)),
+            )
+        return decode(stored, EffectRecord)
 
     async def finish_effect(self, effect: EffectRecord) -> None:
-        await self._save_effect(effect, only_new=False)
+        place = _effect_key(effect.tenant, effect.key)
+        for _ in range(_ATTEMPTS):
+            async with asking_redis(self._timeout):
+                known: Any = await self._client.get(place)
+            if not counts_for_more(effect, None if known is None else decode(known, EffectRecord)):
+                return
+            async with asking_redis(self._timeout):
+                if await self._effect_ended_script(
+                    keys=(place, _EFFECTS),
+                    args=(known or b"", encode(effect), _member(effect.tenant, effect.key)),
+                ):
+                    return
+        raise ConcurrentAccess(f"effect {effect.key} is changed by many at once", retry_after=1.0)
 
-    async def effect(self, tenant: str, key_: str) -> EffectRecord | None:
-        return await self._stored(tagged(_TAG, "journal.effect", tenant, key_), EffectRecord)
+    async def effect(self, tenant: str, key: str) -> EffectRecord | None:
+        return await self._stored(_effect_key(tenant, key), EffectRecord)
 
     async def turn(self, tenant: str, turn_id: str) -> TurnRecord | None:
         return await self._stored(_turn_key(tenant, turn_id), TurnRecord)
@@ -293,6 +318,8 @@ class RedisJournal:
             async with asking_redis(self._timeout):
                 entries: Any = await self._client.lrange(entries_key, 0, _BATCH - 1)
             if entries:
+                # Read before them, so that no answer comes to SQL without what is known of the effects that it promised.
+                written += await self.drain_effects(into)
                 written += await into.absorb(entries)
             if len(entries) < _BATCH:
                 await self._note_waiting(tenant, conversation_id)
@@ -319,7 +346,7 @@ class RedisJournal:
     async def drain_effects(self, into: JournalSink) -> int:
         written = 0
         for tenant, effect_key in await self._members(_EFFECTS):
-            place = tagged(_TAG, "journal.effect", tenant, effect_key)
+            place = _effect_key(tenant, effect_key)
             async with asking_redis(self._timeout):
                 stored: Any = await self._client.get(place)
             if stored is not None:
@@ -364,14 +391,6 @@ class RedisJournal:
     async def _now(self) -> tuple[int, int]:
         async with asking_redis(self._timeout):
             return _parsed(await self._now_script(keys=(_PENDING,)))
-
-    async def _save_effect(self, effect: EffectRecord, *, only_new: bool) -> EffectRecord:
-        async with asking_redis(self._timeout):
-            stored = await self._effect_script(
-                keys=(tagged(_TAG, "journal.effect", effect.tenant, effect.key), _EFFECTS),
-                args=(encode(effect), _member(effect.tenant, effect.key), int(only_new)),
-            )
-        return decode(stored, EffectRecord)
 
     def _change(self, document: Document, now: tuple[int, int]) -> Change:
         return Change(
@@ -465,6 +484,10 @@ def _microseconds(now: tuple[int, int]) -> int:
 
 def _turn_key(tenant: str, turn_id: str) -> str:
     return tagged(_TAG, "journal.turn", tenant, turn_id)
+
+
+def _effect_key(tenant: str, key: str) -> str:
+    return tagged(_TAG, "journal.effect", tenant, key)
 
 
 def _document_key(tenant: str, conversation_id: str) -> str:

@@ -15,7 +15,7 @@ from state.identifiers import reply_id_of, split_turn_id
 from state.journal import CommitEntry, Entry, LeaseEntry, MessageEntry
 from state.sql import rows
 from state.sql.commit import apply_commit, put_outbox
-from state.sql.effects import absorb_effect, effect_status
+from state.sql.effects import effect_status, save_effect
 from state.sql.regroup import regroup
 from state.store import TurnCommit
 
@@ -28,7 +28,7 @@ async def absorb_entry(connection: AsyncConnection, entry: Entry, *, lease_micro
         return await _lease(connection, entry, lease_microseconds=lease_microseconds)
     if isinstance(entry, CommitEntry):
         return await _commit(connection, entry, lease_microseconds=lease_microseconds)
-    return await absorb_effect(connection, entry.effect)
+    return await save_effect(connection, effect=entry.effect)
 
 
 async def _message(connection: AsyncConnection, entry: MessageEntry) -> int:

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import DataIntegrityFailed
 from state.codec import decode, encode
+from state.journal import counts_for_more
 from state.sql.tables import effects
 from state.sql.types import insert
 from state.store import EffectRecord
@@ -27,27 +28,21 @@ async def stored_effect(connection: AsyncConnection, *, tenant: str, key: str) -
     return None if record is None else decode(record, EffectRecord)
 
 
-async def finish_effect(connection: AsyncConnection, *, effect: EffectRecord) -> None:
-    """Also where the plan is still in the journal: what is known of an effect counts for more than its plan."""
-    columns = _columns(effect)
-    await connection.execute(
-        insert(connection, effects)
-        .values(**columns)
-        .on_conflict_do_update(index_elements=[effects.c.tenant, effects.c.key], set_=columns)
-    )
-
-
-async def absorb_effect(connection: AsyncConnection, effect: EffectRecord) -> int:
-    """From the journal. A plan never overwrites a fate that is known, and what is confirmed stays so."""
-    if effect.status != "intent":
-        if await effect_status(connection, tenant=effect.tenant, key=effect.key) == "confirmed":
-            return 0
-        await finish_effect(connection, effect=effect)
-        return 1
+async def save_effect(connection: AsyncConnection, *, effect: EffectRecord) -> int:
+    """1 when it was written, 0 where what is known counts for more, whoever of the two runs came first."""
     inserted = await connection.execute(
         insert(connection, effects).values(**_columns(effect)).on_conflict_do_nothing()
     )
-    return int(inserted.rowcount)
+    if inserted.rowcount:
+        return 1
+    place = (effects.c.tenant == effect.tenant, effects.c.key == effect.key)
+    stored = (
+        await connection.execute(sa.select(effects.c.record).where(*place).with_for_update())
+    ).scalar_one()
+    if not counts_for_more(effect, decode(stored, EffectRecord)):
+        return 0
+    await connection.execute(sa.update(effects).where(*place).values(**_columns(effect)))
+    return 1
 
 
 async def effect_status(connection: AsyncConnection, *, tenant: str, key: str) -> str | None:
