@@ -30,10 +30,9 @@ async def stored_effect(connection: AsyncConnection, *, tenant: str, key: str) -
 
 async def save_effect(connection: AsyncConnection, *, effect: EffectRecord) -> int:
     """1 when it was written, 0 where what is known counts for more, whoever of the two runs came first."""
-    inserted = await connection.execute(
-        insert(connection, effects).values(**_columns(effect)).on_conflict_do_nothing()
-    )
-    if inserted.rowcount:
+    written = insert(connection, effects).values(**_columns(effect)).on_conflict_do_nothing()
+    # Not by rowcount: PostgreSQL's driver does not tell it for an INSERT that SQLAlchemy has made.
+    if (await connection.execute(written.returning(effects.c.key))).first() is not None:
         return 1
     place = (effects.c.tenant == effect.tenant, effects.c.key == effect.key)
     stored = (
