@@ -14,8 +14,9 @@ from redis.asyncio import Redis
 
 from core.errors import ConcurrentAccess, DataIntegrityFailed, LeaseLost, StateLoadFailed
 from core.messages import Durability, Message
+from state.codec import decode
 from state.identifiers import conversation_id_of, message_id_of
-from state.journal import CommitEntry
+from state.journal import CommitEntry, counts_for_more
 from state.redis.copy import Copied, RedisStateCopy
 from state.redis.document import Change, Document, begun_by, begun_with, page_of, snapshot_of
 from state.redis.durability import Promise, RedisDurability
@@ -175,13 +176,18 @@ class RedisJournal:
             found = await self._store.open(turn.tenant, turn.conversation_id)
             if found is None or found[0].document.running_turn != effect.turn_id:
                 raise LeaseLost(f"{effect.turn_id}: its journal was drained, or another turn runs")
-        return await self._store.save_effect(effect, only_new=True)
+        return await self._store.plan_effect(replace(effect, is_journaled=True))
 
     async def finish_effect(self, effect: EffectRecord) -> None:
-        await self._store.save_effect(effect, only_new=False)
+        for _ in range(_ATTEMPTS):
+            stored = await self._store.stored_effect(effect.tenant, effect.key)
+            known = None if stored is None else decode(stored, EffectRecord)
+            if not counts_for_more(effect, known) or await self._store.replace_effect(effect, stored):
+                return
+        raise ConcurrentAccess(f"effect {effect.key} is changed by many at once", retry_after=1.0)
 
-    async def effect(self, tenant: str, key_: str) -> EffectRecord | None:
-        return await self._store.effect(tenant, key_)
+    async def effect(self, tenant: str, key: str) -> EffectRecord | None:
+        return await self._store.effect(tenant, key)
 
     async def turn(self, tenant: str, turn_id: str) -> TurnRecord | None:
         return await self._store.turn(tenant, turn_id)

@@ -25,6 +25,8 @@ class JournalDrainage:
         while True:
             entries = await self._store.entries(tenant, conversation_id, limit=_BATCH)
             if entries:
+                # Read before them, so that no answer comes to SQL without what is known of the effects that it promised.
+                written += await self.drain_effects(into)
                 written += await into.absorb(entries)
             if len(entries) < _BATCH:
                 await self._note_waiting(tenant, conversation_id)

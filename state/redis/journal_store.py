@@ -49,9 +49,16 @@ return 1
 """
 
 _EFFECT = """
-if ARGV[3] == '1' then redis.call('SET', KEYS[1], ARGV[1], 'NX') else redis.call('SET', KEYS[1], ARGV[1]) end
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
 redis.call('SADD', KEYS[2], ARGV[2])
 return redis.call('GET', KEYS[1])
+"""
+
+_EFFECT_ENDED = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+redis.call('SADD', KEYS[2], ARGV[3])
+return 1
 """
 
 _APPEND = """
@@ -102,6 +109,7 @@ class JournalStore:
         self._write_script = client.register_script(_WRITE)
         self._append_script = client.register_script(_APPEND)
         self._effect_script = client.register_script(_EFFECT)
+        self._effect_ended_script = client.register_script(_EFFECT_ENDED)
         self._drained_script = client.register_script(_DRAINED)
         self._effect_drained_script = client.register_script(_EFFECT_DRAINED)
 
@@ -172,14 +180,23 @@ class JournalStore:
             ),
         )
 
-    async def save_effect(self, effect: EffectRecord, *, only_new: bool) -> EffectRecord:
-        """What stands then."""
+    async def plan_effect(self, effect: EffectRecord) -> EffectRecord:
+        """Nothing where something stands under the key. Returns what stands then."""
         stored = await self._durability.write(
             self._effect_script,
             keys=(_effect_key(effect.tenant, effect.key), _EFFECTS),
-            args=(encode(effect), _member(effect.tenant, effect.key), int(only_new)),
+            args=(encode(effect), _member(effect.tenant, effect.key)),
         )
         return decode(stored, EffectRecord)
+
+    async def replace_effect(self, effect: EffectRecord, known: bytes | None) -> bool:
+        """False when something else than `known` stands under the key by now."""
+        written = await self._durability.write(
+            self._effect_ended_script,
+            keys=(_effect_key(effect.tenant, effect.key), _EFFECTS),
+            args=(known or b"", encode(effect), _member(effect.tenant, effect.key)),
+        )
+        return bool(written)
 
     async def effect(self, tenant: str, key: str) -> EffectRecord | None:
         stored = await self.stored_effect(tenant, key)

@@ -23,7 +23,7 @@ from state.sql import rows
 from state.sql.absorb import absorb_entry
 from state.sql.commit import write_turn
 from state.sql.connection import Connection
-from state.sql.effects import begin_effect, finish_effect, stored_effect
+from state.sql.effects import begin_effect, save_effect, stored_effect
 from state.sql.engine import Database
 from state.sql.intake import take_in
 from state.sql.lane import Work
@@ -154,7 +154,7 @@ class SqlConversationStore:
         return await self._database.read(partial(stored_effect, tenant=tenant, key=key))
 
     async def finish_effect(self, effect: EffectRecord) -> None:
-        await self._database.write(partial(finish_effect, effect=effect))
+        await self._database.write(partial(save_effect, effect=effect))
 
     async def turn(self, tenant: str, turn_id: str) -> TurnRecord | None:
         return await self._database.read(partial(rows.turn_record, tenant=tenant, turn_id=turn_id))

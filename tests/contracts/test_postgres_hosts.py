@@ -5,10 +5,10 @@ import time
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import CarelineError
 from core.postgres_url import with_hosts_in_query
+from state.sql.connection import Connection
 from state.sql.engine import Database, async_url
 from state.sql.hosts import HostOrder
 from state.sql.migrate import upgrade
@@ -76,11 +76,11 @@ def test_a_host_that_has_not_answered_is_asked_last_next_time() -> None:
     assert asked == ["h1,h2,h3", "h1,h2,h3", "h2,h3,h1", "h3,h1,h2"]
 
 
-async def _add(connection: AsyncConnection) -> None:
+async def _add(connection: Connection) -> None:
     await connection.execute(sa.text("INSERT INTO kept DEFAULT VALUES"))
 
 
-async def _count(connection: AsyncConnection) -> int:
+async def _count(connection: Connection) -> int:
     return int((await connection.execute(sa.text("SELECT count(*) FROM kept"))).scalar_one())
 
 
