@@ -5,7 +5,6 @@ Take over into the record what the journal kept while SQL was down: each entry o
 from dataclasses import replace
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import DataIntegrityFailed
 from core.messages import Durability
@@ -15,12 +14,13 @@ from state.identifiers import reply_id_of, split_turn_id
 from state.journal import CommitEntry, Entry, LeaseEntry, MessageEntry
 from state.sql import rows
 from state.sql.commit import apply_commit, put_outbox
+from state.sql.connection import Connection
 from state.sql.effects import absorb_effect, effect_status
 from state.sql.regroup import regroup
 from state.store import TurnCommit
 
 
-async def absorb_entry(connection: AsyncConnection, entry: Entry, *, lease_microseconds: int) -> int:
+async def absorb_entry(connection: Connection, entry: Entry, *, lease_microseconds: int) -> int:
     """1 when the entry was written, 0 when it, or something that makes it void, is there already."""
     if isinstance(entry, MessageEntry):
         return await _message(connection, entry)
@@ -31,7 +31,7 @@ async def absorb_entry(connection: AsyncConnection, entry: Entry, *, lease_micro
     return await absorb_effect(connection, entry.effect)
 
 
-async def _message(connection: AsyncConnection, entry: MessageEntry) -> int:
+async def _message(connection: Connection, entry: MessageEntry) -> int:
     message = entry.message
     row = await rows.conversation_row(connection, message.tenant, entry.conversation_id, lock=True)
     if row is None:
@@ -68,7 +68,7 @@ async def _message(connection: AsyncConnection, entry: MessageEntry) -> int:
     return 1
 
 
-async def _lease(connection: AsyncConnection, entry: LeaseEntry, *, lease_microseconds: int) -> int:
+async def _lease(connection: Connection, entry: LeaseEntry, *, lease_microseconds: int) -> int:
     row = await rows.conversation_row(connection, entry.tenant, entry.conversation_id, lock=True)
     turn = await rows.turn_row(connection, entry.tenant, entry.turn_id)
     if row is None or turn is None or turn.result is not None or entry.token <= row.lease_token:
@@ -86,7 +86,7 @@ async def _lease(connection: AsyncConnection, entry: LeaseEntry, *, lease_micros
     return 1
 
 
-async def _commit(connection: AsyncConnection, entry: CommitEntry, *, lease_microseconds: int) -> int:
+async def _commit(connection: Connection, entry: CommitEntry, *, lease_microseconds: int) -> int:
     lease = entry.commit.lease
     row = await rows.conversation_row(connection, lease.tenant, lease.conversation_id, lock=True)
     if row is None:
@@ -102,8 +102,7 @@ async def _commit(connection: AsyncConnection, entry: CommitEntry, *, lease_micr
             # What the journal built on this answer knows another past: no version of it may pass for SQL's.
             await rows.update_conversation(connection, row, state_version=row.state_version + 1)
         return 0
-    row = await rows.conversation_row(connection, lease.tenant, lease.conversation_id, lock=True)
-    turn = await rows.turn_row(connection, lease.tenant, turn_id)
+    row, turn, waiting = await rows.running(connection, lease.tenant, lease.conversation_id, turn_id=turn_id)
     if row is None or turn is None:
         raise DataIntegrityFailed(f"{turn_id} was regrouped and is not there")
     await apply_commit(
@@ -111,6 +110,7 @@ async def _commit(connection: AsyncConnection, entry: CommitEntry, *, lease_micr
         row,
         turn,
         _as_answer_to(entry.commit, turn_id),
+        waiting,
         lease_microseconds=lease_microseconds,
         is_fenced=False,
     )

@@ -2,11 +2,11 @@
 Write a turn into the record, inside a transaction that somebody else holds: fenced by its lease, or as the journal kept it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import LeaseLost
 from core.messages import Durability, Message
@@ -14,24 +14,34 @@ from core.records import OutboxItem
 from state.codec import decode, encode, encode_over
 from state.models import ConversationState, CustomerState
 from state.sql import rows
+from state.sql.connection import Connection, Query
 from state.sql.rows import Row
 from state.sql.tables import outbox
 from state.sql.types import database_now, insert
 from state.store import Basis, Lease, TurnCommit, Written
 
+_PUT_OUTBOX = Query(
+    lambda dialect: (
+        insert(dialect, outbox)
+        .values(status="due", attempts=0, due_at=database_now(), created_at=database_now())
+        .on_conflict_do_nothing()
+    )
+)
 
-async def write_turn(connection: AsyncConnection, *, commit: TurnCommit, lease_microseconds: int) -> Written:
+
+async def write_turn(connection: Connection, *, commit: TurnCommit, lease_microseconds: int) -> Written:
     """
     Raises:
         LeaseLost: the conversation belongs to another lease. Nothing was written.
     """
     lease = commit.lease
-    row = await rows.conversation_row(connection, lease.tenant, lease.conversation_id, lock=True)
+    row, turn, waiting = await rows.running(
+        connection, lease.tenant, lease.conversation_id, turn_id=lease.turn_id
+    )
     if row is None:
         raise LeaseLost(f"{lease.conversation_id} is gone")
     if row.lease_token != lease.token or row.running_turn != lease.turn_id:
-        return await _written_before(connection, row, commit)
-    turn = await rows.turn_row(connection, lease.tenant, lease.turn_id)
+        return await _written_before(connection, row, turn, commit)
     if turn is None or turn.result is not None:
         raise LeaseLost(f"{lease.turn_id} is answered already")
     knew = (lease.state_version, lease.after_seq + 1, lease.upto_seq)
@@ -39,22 +49,23 @@ async def write_turn(connection: AsyncConnection, *, commit: TurnCommit, lease_m
         # It did not know all that SQL does. Nobody has heard this answer yet, so the turn is run again.
         raise LeaseLost(f"{lease.turn_id} was built on less than SQL has")
     return await apply_commit(
-        connection, row, turn, commit, lease_microseconds=lease_microseconds, is_fenced=True
+        connection, row, turn, commit, waiting, lease_microseconds=lease_microseconds, is_fenced=True
     )
 
 
 async def apply_commit(
-    connection: AsyncConnection,
+    connection: Connection,
     row: Row,
     turn: Row,
     commit: TurnCommit,
+    unanswered: Sequence[Row],
     *,
     lease_microseconds: int,
     is_fenced: bool,
 ) -> Written:
     """
-    Reply, state, outbox and the turn's result; then the lease is given back, or, where it was `is_fenced`, goes on to the next
-    turn.
+    Reply, state, outbox and the turn's result, for one of the `unanswered` turns; then the lease is given back, or, where it was
+    `is_fenced`, goes on to the next turn.
     """
     reply = msgspec.structs.replace(commit.reply, seq=row.head + 1)
     await rows.insert_message(connection, row, reply)
@@ -64,7 +75,7 @@ async def apply_commit(
         await put_outbox(connection, item)
 
     was_running = row.running_turn in (None, turn.turn_id)
-    waiting = await rows.unanswered_turns(connection, row)
+    waiting = [each for each in unanswered if each.turn_id != turn.turn_id]
     version = row.state_version + 1
     values: dict[str, Any] = {
         "head": reply.seq,
@@ -118,30 +129,24 @@ async def apply_commit(
     )
 
 
-async def put_outbox(connection: AsyncConnection, item: OutboxItem) -> None:
+async def put_outbox(connection: Connection, item: OutboxItem) -> None:
     """Once per (tenant, key)."""
-    await connection.execute(
-        insert(connection, outbox)
-        .values(
-            tenant=item.tenant,
-            key=item.key,
-            kind=item.kind,
-            conversation_id=item.conversation_id,
-            payload=encode(item.payload),
-            locale=item.locale,
-            status="due",
-            attempts=0,
-            due_at=database_now(),
-            created_at=database_now(),
-        )
-        .on_conflict_do_nothing()
+    await connection.write(
+        _PUT_OUTBOX,
+        {
+            "tenant": item.tenant,
+            "key": item.key,
+            "kind": item.kind,
+            "conversation_id": item.conversation_id,
+            "payload": encode(item.payload),
+            "locale": item.locale,
+        },
     )
 
 
-async def _written_before(connection: AsyncConnection, row: Row, commit: TurnCommit) -> Written:
+async def _written_before(connection: Connection, row: Row, turn: Row | None, commit: TurnCommit) -> Written:
     """The answer to a commit got lost and it comes again: say what it came to, as far as that still holds."""
     lease = commit.lease
-    turn = await rows.turn_row(connection, lease.tenant, lease.turn_id)
     if turn is None or turn.result is None or turn.token != lease.token:
         raise LeaseLost(f"{lease.conversation_id}: token {lease.token} is not the current one")
     reply = await _stored_reply(connection, commit)
@@ -168,7 +173,7 @@ async def _written_before(connection: AsyncConnection, row: Row, commit: TurnCom
     )
 
 
-async def _stored_reply(connection: AsyncConnection, commit: TurnCommit) -> Message:
+async def _stored_reply(connection: Connection, commit: TurnCommit) -> Message:
     stored = await rows.stored_message(
         connection, commit.lease.tenant, commit.lease.conversation_id, commit.reply.message_id
     )
@@ -177,9 +182,7 @@ async def _stored_reply(connection: AsyncConnection, commit: TurnCommit) -> Mess
     return stored
 
 
-async def _save_customer(
-    connection: AsyncConnection, row: Row, commit: TurnCommit
-) -> tuple[CustomerState, int]:
+async def _save_customer(connection: Connection, row: Row, commit: TurnCommit) -> tuple[CustomerState, int]:
     """
     What two conversations of one customer learned at the same time is put together: a receipt once heard is not forgotten.
     """

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import Conflict, LeaseLost, NotFound
 from core.messages import Durability, Message, MessageRole
@@ -27,6 +26,7 @@ from state.selection import snapshot_on
 from state.sql import rows
 from state.sql.absorb import absorb_entry
 from state.sql.commit import write_turn
+from state.sql.connection import Connection
 from state.sql.effects import begin_effect, finish_effect, stored_effect
 from state.sql.engine import Database
 from state.sql.rows import Row
@@ -61,7 +61,7 @@ class SqlConversationStore:
         if basis is not None and lease.after_seq == 0 and lease.head == lease.upto_seq == len(lease.fresh):
             return snapshot_on(basis, lease, lease.fresh, history_messages=history_messages, source="sql")
 
-        async def read(connection: AsyncConnection) -> Snapshot:
+        async def read(connection: Connection) -> Snapshot:
             if basis is not None:
                 window = await rows.messages_between(
                     connection,
@@ -104,7 +104,7 @@ class SqlConversationStore:
     async def absorb(self, entries: Sequence[bytes]) -> int:
         decoded = [decode_entry(entry) for entry in entries]
 
-        async def write(connection: AsyncConnection) -> int:
+        async def write(connection: Connection) -> int:
             written = 0
             for entry in decoded:
                 written += await absorb_entry(connection, entry, lease_microseconds=self._lease_microseconds)
@@ -120,7 +120,7 @@ class SqlConversationStore:
         await self._move_end(lease, database_now() - 1)
 
     async def claim_unanswered(self, *, limit: int) -> Sequence[Lease]:
-        async def write(connection: AsyncConnection) -> Sequence[Lease]:
+        async def write(connection: Connection) -> Sequence[Lease]:
             found = await connection.execute(
                 sa.select(conversations.c.tenant, conversations.c.conversation_id)
                 .where(
@@ -157,7 +157,7 @@ class SqlConversationStore:
         return await self._database.read(partial(rows.turn_record, tenant=tenant, turn_id=turn_id))
 
     async def conversation(self, tenant: str, conversation_id: str) -> ConversationRecord | None:
-        async def read(connection: AsyncConnection) -> ConversationRecord | None:
+        async def read(connection: Connection) -> ConversationRecord | None:
             row = await rows.conversation_row(connection, tenant, conversation_id, lock=False)
             return None if row is None else rows.record_of(row)
 
@@ -180,7 +180,7 @@ class SqlConversationStore:
     async def append_note(
         self, tenant: str, conversation_id: str, *, key: str, text: str, at: datetime
     ) -> None:
-        async def write(connection: AsyncConnection) -> None:
+        async def write(connection: Connection) -> None:
             row = await rows.conversation_row(connection, tenant, conversation_id, lock=True)
             if row is None:
                 raise NotFound(f"no conversation {conversation_id}")
@@ -196,7 +196,7 @@ class SqlConversationStore:
     async def claim_conversation(
         self, tenant: str, conversation_id: str, *, visitor: str, customer: str
     ) -> None:
-        async def write(connection: AsyncConnection) -> None:
+        async def write(connection: Connection) -> None:
             claimed = await connection.execute(
                 sa.update(conversations)
                 .where(
@@ -217,29 +217,37 @@ class SqlConversationStore:
 
         await self._database.write(write)
 
-    async def _intake(self, message: IncomingMessage, connection: AsyncConnection) -> Intake:
+    async def _intake(self, message: IncomingMessage, connection: Connection) -> Intake:
         conversation_id = conversation_id_of(message)
-        row = await rows.conversation_row(connection, message.tenant, conversation_id, lock=True)
+        message_id = message_id_of(message, conversation_id)
+        row, stored, waiting = await rows.standing(
+            connection, message.tenant, conversation_id, message_id=message_id
+        )
         if row is None:
             row = await _new_conversation(connection, message, conversation_id)
+            if row.head:  # somebody else made it meanwhile
+                return await self._intake(message, connection)
         if row.customer_id != message.customer_id:
             if message.conversation_id is None:
                 raise Conflict("this client_message_id belongs to another customer")
             raise NotFound(f"no conversation {conversation_id} of this customer")
-        message_id = message_id_of(message, conversation_id)
-        stored = await rows.stored_message(connection, message.tenant, conversation_id, message_id)
         if stored is not None:
-            return await self._again(connection, row, message, stored)
+            return await self._again(connection, row, message, stored, waiting)
         if (
             row.handed_over_until is not None
             and microseconds(row.handed_over_until) > row.now
             and row.answered >= row.last_user
         ):
             return await _keep_for_a_person(connection, row, message, message_id)
-        return await self._accept(connection, row, message, message_id)
+        return await self._accept(connection, row, message, message_id, waiting)
 
     async def _again(
-        self, connection: AsyncConnection, row: Row, message: IncomingMessage, stored: Message
+        self,
+        connection: Connection,
+        row: Row,
+        message: IncomingMessage,
+        stored: Message,
+        waiting: Sequence[Row],
     ) -> Intake:
         """The same message once more. After a crash it is this that gets the answer going again."""
         if stored.text != message.text:
@@ -247,7 +255,6 @@ class SqlConversationStore:
         turn = await rows.turn_row(connection, row.tenant, stored.turn_id or "")
         lease = None
         if turn is not None and turn.result is None and _is_free(row):
-            waiting = await rows.unanswered_turns(connection, row)
             lease = await self._lease(connection, row, _next_turn(row, waiting), head=row.head)
         return Intake(
             conversation_id=row.conversation_id,
@@ -261,10 +268,14 @@ class SqlConversationStore:
         )
 
     async def _accept(
-        self, connection: AsyncConnection, row: Row, message: IncomingMessage, message_id: str
+        self,
+        connection: Connection,
+        row: Row,
+        message: IncomingMessage,
+        message_id: str,
+        waiting: Sequence[Row],
     ) -> Intake:
         seq = row.head + 1
-        waiting = await rows.unanswered_turns(connection, row) if row.answered < row.last_user else []
         joinable = [turn for turn in waiting if turn.turn_id != row.running_turn]
         if joinable:
             turn_id = joinable[-1].turn_id
@@ -295,7 +306,7 @@ class SqlConversationStore:
     async def _move_end(self, lease: Lease, until: sa.ColumnElement[int]) -> bool:
         """False when the lease is not held any more."""
 
-        async def write(connection: AsyncConnection) -> bool:
+        async def write(connection: Connection) -> bool:
             moved = await connection.execute(
                 sa.update(conversations)
                 .where(
@@ -328,7 +339,7 @@ class SqlConversationStore:
             basis=rows.basis_of(row),
         )
 
-    async def _lease(self, connection: AsyncConnection, row: Row, turn: Row, *, head: int) -> Lease:
+    async def _lease(self, connection: Connection, row: Row, turn: Row, *, head: int) -> Lease:
         token = row.lease_token + 1
         await rows.update_conversation(connection, row, **self._lease_values(row, turn.turn_id, token))
         return await rows.lease_of(
@@ -350,16 +361,14 @@ class SqlConversationStore:
         }
 
 
-async def _new_conversation(
-    connection: AsyncConnection, message: IncomingMessage, conversation_id: str
-) -> Row:
+async def _new_conversation(connection: Connection, message: IncomingMessage, conversation_id: str) -> Row:
     if message.conversation_id is not None:
         raise NotFound(f"no conversation {conversation_id}")
     return await rows.create_conversation(connection, message, conversation_id)
 
 
 async def _keep_for_a_person(
-    connection: AsyncConnection, row: Row, message: IncomingMessage, message_id: str
+    connection: Connection, row: Row, message: IncomingMessage, message_id: str
 ) -> Intake:
     """A person has the conversation: the message counts as answered, by a sentence that says so."""
     seq = row.head + 1

@@ -5,15 +5,48 @@ The company's customers and their orders in SQL: the directory for who has no ot
 from functools import partial
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import NotFound
 from core.records import Customer, Order
+from state.sql.connection import Connection, Query, Record
 from state.sql.engine import Database
 from state.sql.tables import customers, orders
-from state.sql.types import insert
+from state.sql.types import insert_or_update
 
 _ORDERS_SHOWN = 20
+
+_CUSTOMER = Query(
+    sa.select(customers).where(
+        customers.c.tenant == sa.bindparam("tenant_"), customers.c.customer_id == sa.bindparam("customer_id_")
+    )
+)
+_ORDERS = Query(
+    sa.select(orders)
+    .where(orders.c.tenant == sa.bindparam("tenant_"), orders.c.customer_id == sa.bindparam("customer_id_"))
+    .order_by(orders.c.placed_at.desc(), orders.c.order_id)
+    .limit(_ORDERS_SHOWN)
+)
+_PUT_CUSTOMER = insert_or_update(
+    customers,
+    customers.c.tenant,
+    customers.c.customer_id,
+    over=("name", "email", "phone", "locale", "timezone", "attributes"),
+)
+_PUT_ORDER = insert_or_update(
+    orders,
+    orders.c.tenant,
+    orders.c.order_id,
+    over=(
+        "customer_id",
+        "placed_at",
+        "status",
+        "items",
+        "total_cents",
+        "currency",
+        "tracking",
+        "expected_at",
+    ),
+)
 
 
 class SqlCustomerDirectory:
@@ -23,22 +56,12 @@ class SqlCustomerDirectory:
         self._database = database.named("customers")
 
     async def customer(self, tenant: str, customer_id: str) -> Customer:
-        async def read(connection: AsyncConnection) -> Customer:
-            row = (
-                await connection.execute(
-                    sa.select(customers).where(
-                        customers.c.tenant == tenant, customers.c.customer_id == customer_id
-                    )
-                )
-            ).one_or_none()
-            if row is None:
+        async def read(connection: Connection) -> Customer:
+            whose = {"tenant_": tenant, "customer_id_": customer_id}
+            found = await connection.fetch(_CUSTOMER, whose)
+            if not found:
                 raise NotFound(f"no customer {customer_id}")
-            found = await connection.execute(
-                sa.select(orders)
-                .where(orders.c.tenant == tenant, orders.c.customer_id == customer_id)
-                .order_by(orders.c.placed_at.desc(), orders.c.order_id)
-                .limit(_ORDERS_SHOWN)
-            )
+            row = found[0]
             return Customer(
                 customer_id=row.customer_id,
                 name=row.name,
@@ -47,7 +70,7 @@ class SqlCustomerDirectory:
                 locale=row.locale,
                 timezone=row.timezone,
                 attributes=row.attributes,
-                orders=tuple(_order(order) for order in found),
+                orders=tuple(_order(order) for order in await connection.fetch(_ORDERS, whose)),
             )
 
         return await self._database.read(read)
@@ -57,39 +80,39 @@ class SqlCustomerDirectory:
         await self._database.write(partial(_put_customer, tenant=tenant, customer=customer))
 
 
-async def _put_customer(connection: AsyncConnection, *, tenant: str, customer: Customer) -> None:
-    known = {
-        "name": customer.name,
-        "email": customer.email,
-        "phone": customer.phone,
-        "locale": customer.locale,
-        "timezone": customer.timezone,
-        "attributes": customer.attributes,
-    }
-    await connection.execute(
-        insert(connection, customers)
-        .values(tenant=tenant, customer_id=customer.customer_id, **known)
-        .on_conflict_do_update(index_elements=[customers.c.tenant, customers.c.customer_id], set_=known)
+async def _put_customer(connection: Connection, *, tenant: str, customer: Customer) -> None:
+    await connection.write(
+        _PUT_CUSTOMER,
+        {
+            "tenant": tenant,
+            "customer_id": customer.customer_id,
+            "name": customer.name,
+            "email": customer.email,
+            "phone": customer.phone,
+            "locale": customer.locale,
+            "timezone": customer.timezone,
+            "attributes": customer.attributes,
+        },
     )
     for order in customer.orders:
-        placed = {
-            "customer_id": customer.customer_id,
-            "placed_at": order.placed_at,
-            "status": order.status,
-            "items": list(order.items),
-            "total_cents": order.total_cents,
-            "currency": order.currency,
-            "tracking": order.tracking,
-            "expected_at": order.expected_at,
-        }
-        await connection.execute(
-            insert(connection, orders)
-            .values(tenant=tenant, order_id=order.order_id, **placed)
-            .on_conflict_do_update(index_elements=[orders.c.tenant, orders.c.order_id], set_=placed)
+        await connection.write(
+            _PUT_ORDER,
+            {
+                "tenant": tenant,
+                "order_id": order.order_id,
+                "customer_id": customer.customer_id,
+                "placed_at": order.placed_at,
+                "status": order.status,
+                "items": list(order.items),
+                "total_cents": order.total_cents,
+                "currency": order.currency,
+                "tracking": order.tracking,
+                "expected_at": order.expected_at,
+            },
         )
 
 
-def _order(row: sa.Row[tuple[object, ...]]) -> Order:
+def _order(row: Record) -> Order:
     return Order(
         order_id=row.order_id,
         placed_at=row.placed_at,

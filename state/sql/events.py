@@ -7,18 +7,21 @@ Small rows of little value: they are removed by age, whatever became of their tu
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.clock import Clock
+from state.sql.connection import Connection, Query
 from state.sql.engine import Database
 from state.sql.tables import turn_events
-from state.sql.types import database_now, insert_or_ignore
+from state.sql.types import database_now, insert
 from state.store import EventBatch
 
 _POLL_SECONDS = 0.2
 _STOP = 0
 """The run of the row that asks a turn to stop: a lease's token, and so a run, is never 0."""
 _KEPT_MICROSECONDS = 3600 * 1_000_000
+_SHARE = Query(
+    lambda dialect: insert(dialect, turn_events).values(at=database_now()).on_conflict_do_nothing()
+)
 
 
 class SqlTurnEvents:
@@ -31,23 +34,15 @@ class SqlTurnEvents:
         self._clock = clock
 
     async def share(self, tenant: str, turn_id: str, batch: EventBatch) -> bool:
-        async def write(connection: AsyncConnection) -> bool:
+        async def write(connection: Connection) -> bool:
             newest, is_stopped = await _standing(connection, tenant, turn_id)
             if newest is None:
                 await connection.execute(
                     sa.delete(turn_events).where(turn_events.c.at < database_now() - _KEPT_MICROSECONDS)
                 )
             if newest is None or newest < (batch.run, batch.last):
-                await connection.execute(
-                    insert_or_ignore(connection, turn_events).values(
-                        tenant=tenant,
-                        turn_id=turn_id,
-                        run=batch.run,
-                        last=batch.last,
-                        body=batch.body,
-                        at=database_now(),
-                    )
-                )
+                shared = {"run": batch.run, "last": batch.last, "body": batch.body}
+                await connection.write(_SHARE, {"tenant": tenant, "turn_id": turn_id, **shared})
             return is_stopped
 
         return await self._database.write(write)
@@ -67,7 +62,7 @@ class SqlTurnEvents:
             .order_by(table.run, table.last)
         )
 
-        async def read(connection: AsyncConnection) -> Sequence[EventBatch]:
+        async def read(connection: Connection) -> Sequence[EventBatch]:
             found = await connection.execute(query)
             return [EventBatch(run=row.run, last=row.last, body=row.body) for row in found]
 
@@ -80,25 +75,20 @@ class SqlTurnEvents:
             await self._clock.sleep(min(_POLL_SECONDS, left))
 
     async def ask_to_stop(self, tenant: str, turn_id: str) -> None:
-        async def write(connection: AsyncConnection) -> None:
-            await connection.execute(
-                insert_or_ignore(connection, turn_events).values(
-                    tenant=tenant, turn_id=turn_id, run=_STOP, last=0, body=b"", at=database_now()
-                )
-            )
+        async def write(connection: Connection) -> None:
+            stop = {"run": _STOP, "last": 0, "body": b""}
+            await connection.write(_SHARE, {"tenant": tenant, "turn_id": turn_id, **stop})
 
         await self._database.write(write)
 
     async def is_stop_asked(self, tenant: str, turn_id: str) -> bool:
-        async def read(connection: AsyncConnection) -> bool:
+        async def read(connection: Connection) -> bool:
             return (await _standing(connection, tenant, turn_id))[1]
 
         return await self._database.read(read)
 
 
-async def _standing(
-    connection: AsyncConnection, tenant: str, turn_id: str
-) -> tuple[tuple[int, int] | None, bool]:
+async def _standing(connection: Connection, tenant: str, turn_id: str) -> tuple[tuple[int, int] | None, bool]:
     """The newest (run, last) that is shared, and whether a stop was asked for."""
     table = turn_events.c
     ofturn = (table.tenant == tenant, table.turn_id == turn_id)

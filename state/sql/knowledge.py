@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.records import Article
+from state.sql.connection import Connection
 from state.sql.engine import Database
 from state.sql.tables import articles, embeddings, knowledge_versions
 from state.sql.types import insert
@@ -27,7 +27,7 @@ class SqlArticles:
     async def put(self, tenant: str, changed: Sequence[Article]) -> None:
         """Write articles over those with the same id; all or nothing."""
 
-        async def write(connection: AsyncConnection) -> None:
+        async def write(connection: Connection) -> None:
             await _put(connection, tenant, changed)
             await _next_version(connection, tenant)
 
@@ -35,7 +35,7 @@ class SqlArticles:
             await self._database.write(write)
 
     async def remove(self, tenant: str, article_ids: Sequence[str]) -> None:
-        async def write(connection: AsyncConnection) -> None:
+        async def write(connection: Connection) -> None:
             for batch in _batches(article_ids):
                 await connection.execute(
                     sa.delete(articles).where(articles.c.tenant == tenant, articles.c.article_id.in_(batch))
@@ -48,7 +48,7 @@ class SqlArticles:
     async def replace_source(self, tenant: str, source: str, current: Sequence[Article]) -> None:
         """Make `current` all that there is of a source: what is missing from it is removed."""
 
-        async def write(connection: AsyncConnection) -> None:
+        async def write(connection: Connection) -> None:
             await connection.execute(
                 sa.delete(articles).where(articles.c.tenant == tenant, articles.c.source == source)
             )
@@ -60,7 +60,7 @@ class SqlArticles:
     async def hashes(self, tenant: str, *, source: str | None = None) -> Mapping[str, str]:
         """article_id → content_hash."""
 
-        async def read(connection: AsyncConnection) -> Mapping[str, str]:
+        async def read(connection: Connection) -> Mapping[str, str]:
             query = sa.select(articles.c.article_id, articles.c.content_hash).where(
                 articles.c.tenant == tenant
             )
@@ -68,23 +68,23 @@ class SqlArticles:
                 query = query.where(articles.c.source == source)
             return {row.article_id: row.content_hash for row in await connection.execute(query)}
 
-        return await self._database.read(read)
+        return await self._database.scan(read)
 
     async def all(self, tenant: str) -> Sequence[Article]:
         """By article_id."""
 
-        async def read(connection: AsyncConnection) -> Sequence[Article]:
+        async def read(connection: Connection) -> Sequence[Article]:
             found = await connection.execute(
                 sa.select(articles).where(articles.c.tenant == tenant).order_by(articles.c.article_id)
             )
             return tuple(_article(row) for row in found)
 
-        return await self._database.read(read)
+        return await self._database.scan(read)
 
     async def version(self, tenant: str) -> int:
         """0 as long as nothing was ever ingested."""
 
-        async def read(connection: AsyncConnection) -> int:
+        async def read(connection: Connection) -> int:
             query = sa.select(knowledge_versions.c.version).where(knowledge_versions.c.tenant == tenant)
             return (await connection.execute(query)).scalar_one_or_none() or 0
 
@@ -93,11 +93,11 @@ class SqlArticles:
     async def tenants(self) -> Sequence[str]:
         """Every tenant that ever ingested something."""
 
-        async def read(connection: AsyncConnection) -> Sequence[str]:
+        async def read(connection: Connection) -> Sequence[str]:
             query = sa.select(knowledge_versions.c.tenant).order_by(knowledge_versions.c.tenant)
             return tuple((await connection.execute(query)).scalars())
 
-        return await self._database.read(read)
+        return await self._database.scan(read)
 
 
 class SqlEmbeddings:
@@ -109,7 +109,7 @@ class SqlEmbeddings:
     async def get_many(self, model: str, content_hashes: Sequence[str]) -> Mapping[str, bytes]:
         """content_hash → vector; those not known are left out."""
 
-        async def read(connection: AsyncConnection) -> Mapping[str, bytes]:
+        async def read(connection: Connection) -> Mapping[str, bytes]:
             found: dict[str, bytes] = {}
             for batch in _batches(content_hashes):
                 query = sa.select(embeddings.c.content_hash, embeddings.c.vector).where(
@@ -118,7 +118,7 @@ class SqlEmbeddings:
                 found.update({row.content_hash: row.vector for row in await connection.execute(query)})
             return found
 
-        return await self._database.read(read)
+        return await self._database.scan(read)
 
     async def put_many(self, model: str, vectors: Mapping[str, bytes]) -> None:
         for batch in _batches(list(vectors)):
@@ -126,18 +126,18 @@ class SqlEmbeddings:
 
 
 def _writing_vectors(model: str, vectors: Mapping[str, bytes]) -> Any:
-    async def write(connection: AsyncConnection) -> None:
+    async def write(connection: Connection) -> None:
         values = [
             {"model": model, "content_hash": content_hash, "vector": vector}
             for content_hash, vector in vectors.items()
         ]
-        await connection.execute(insert(connection, embeddings).on_conflict_do_nothing(), values)
+        await connection.execute(insert(connection.dialect, embeddings).on_conflict_do_nothing(), values)
 
     return write
 
 
-async def _put(connection: AsyncConnection, tenant: str, changed: Sequence[Article]) -> None:
-    statement = insert(connection, articles)
+async def _put(connection: Connection, tenant: str, changed: Sequence[Article]) -> None:
+    statement = insert(connection.dialect, articles)
     statement = statement.on_conflict_do_update(
         index_elements=[articles.c.tenant, articles.c.article_id],
         set_={
@@ -165,9 +165,9 @@ async def _put(connection: AsyncConnection, tenant: str, changed: Sequence[Artic
         await connection.execute(statement, values)
 
 
-async def _next_version(connection: AsyncConnection, tenant: str) -> None:
+async def _next_version(connection: Connection, tenant: str) -> None:
     await connection.execute(
-        insert(connection, knowledge_versions)
+        insert(connection.dialect, knowledge_versions)
         .values(tenant=tenant, version=1)
         .on_conflict_do_update(
             index_elements=[knowledge_versions.c.tenant],

@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import NotFound
 from core.records import OutboxItem, OutboxKind
 from state.codec import decode
 from state.sql.commit import put_outbox
+from state.sql.connection import Connection
 from state.sql.engine import Database
 from state.sql.tables import outbox
 from state.sql.types import database_now, instant
@@ -44,7 +44,7 @@ class SqlOutbox:
     async def put(self, item: OutboxItem) -> None:
         """For an effect that no turn promises; once per (tenant, key)."""
 
-        async def write(connection: AsyncConnection) -> None:
+        async def write(connection: Connection) -> None:
             await put_outbox(connection, item)
 
         await self._database.write(write)
@@ -52,7 +52,7 @@ class SqlOutbox:
     async def claim(self, *, owner: str, limit: int, lease_seconds: float) -> Sequence[OutboxItem]:
         until = database_now() + int(lease_seconds * 1_000_000)
 
-        async def write(connection: AsyncConnection) -> Sequence[OutboxItem]:
+        async def write(connection: Connection) -> Sequence[OutboxItem]:
             found = (
                 await connection.execute(
                     sa.select(outbox)
@@ -106,7 +106,7 @@ class SqlOutbox:
     ) -> Sequence[OutboxEntry]:
         """Newest first."""
 
-        async def read(connection: AsyncConnection) -> Sequence[OutboxEntry]:
+        async def read(connection: Connection) -> Sequence[OutboxEntry]:
             query = sa.select(outbox).order_by(outbox.c.created_at.desc()).limit(limit)
             if tenant is not None:
                 query = query.where(outbox.c.tenant == tenant)
@@ -114,10 +114,10 @@ class SqlOutbox:
                 query = query.where(outbox.c.status == status)
             return tuple(_entry(row) for row in await connection.execute(query))
 
-        return await self._database.read(read)
+        return await self._database.scan(read)
 
     async def backlog(self) -> OutboxBacklog:
-        async def read(connection: AsyncConnection) -> OutboxBacklog:
+        async def read(connection: Connection) -> OutboxBacklog:
             rows = await connection.execute(
                 sa.select(outbox.c.status, sa.func.count())
                 .where(outbox.c.status != "done")
@@ -131,7 +131,7 @@ class SqlOutbox:
     async def _change(self, tenant: str, key: str, **values: Any) -> bool:
         """What is done stays done: a worker that lost its lease may report late."""
 
-        async def write(connection: AsyncConnection) -> bool:
+        async def write(connection: Connection) -> bool:
             changed = await connection.execute(
                 sa.update(outbox)
                 .where(outbox.c.tenant == tenant, outbox.c.key == key, outbox.c.status != "done")

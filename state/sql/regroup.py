@@ -6,17 +6,17 @@ that it did not know of wait in one of their own.
 """
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.messages import Message, MessageRole
 from state.identifiers import split_turn_id
 from state.sql import rows
+from state.sql.connection import Connection
 from state.sql.rows import Row
 from state.sql.tables import messages, turns
 from state.store import Lease
 
 
-async def regroup(connection: AsyncConnection, row: Row, lease: Lease) -> str | None:
+async def regroup(connection: Connection, row: Row, lease: Lease) -> str | None:
     """The id of the unanswered turn that has become the lease's; None where all of its messages are answered already."""
     waiting = {turn.turn_id: turn for turn in await rows.unanswered_turns(connection, row)}
     if not waiting:
@@ -57,7 +57,7 @@ def _grouped(
 
 
 async def _write(
-    connection: AsyncConnection, row: Row, grouped: dict[str, list[Message]], *, known: set[str]
+    connection: Connection, row: Row, grouped: dict[str, list[Message]], *, known: set[str]
 ) -> None:
     for turn_id, members in grouped.items():
         seqs = [message.seq for message in members]

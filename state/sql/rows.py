@@ -3,23 +3,22 @@ Read and write the rows of one conversation inside a transaction that somebody e
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import DataIntegrityFailed
 from core.messages import Citation, DegradedPart, Durability, Message, MessageRole, TurnResult, TurnStatus
 from state.codec import decode, encode, encode_over
 from state.models import ConversationState, CustomerState
 from state.selection import split
+from state.sql.connection import Connection, Query, Record
 from state.sql.tables import conversations, customer_state, messages, turns
 from state.sql.types import database_now, insert_or_ignore
 from state.store import Basis, ConversationRecord, IncomingMessage, Lease, Snapshot, TurnRecord
 
-Row = sa.Row[Any]
+Row = Record
 
 _TURN_COLUMNS: list[sa.Column[Any]] = [
     turns.c.turn_id,
@@ -33,7 +32,7 @@ _CUSTOMER_STATE_COLUMNS: list[sa.Column[Any]] = [customer_state.c.version, custo
 
 # Made once: putting a statement together costs SQLAlchemy more than SQLite needs to carry it out. Parameters that end in an
 # underscore stand in conditions; the others are columns.
-_CONVERSATION = (
+_CONVERSATION_SELECT = (
     sa.select(
         conversations,
         database_now().label("now"),
@@ -50,14 +49,24 @@ _CONVERSATION = (
         conversations.c.conversation_id == sa.bindparam("conversation_id_"),
     )
 )
-_LOCKED_CONVERSATION = _CONVERSATION.with_for_update(of=conversations)
-_INSERT_MESSAGE = sa.insert(messages)
-_MESSAGE = sa.select(messages).where(
-    messages.c.tenant == sa.bindparam("tenant_"),
-    messages.c.conversation_id == sa.bindparam("conversation_id_"),
-    messages.c.message_id == sa.bindparam("message_id_"),
+_CONVERSATION = Query(_CONVERSATION_SELECT)
+_LOCKED_CONVERSATION = Query(_CONVERSATION_SELECT.with_for_update(of=conversations))
+_CREATE_CONVERSATION = insert_or_ignore(conversations)
+_UPDATE_CONVERSATION = Query(
+    sa.update(conversations).where(
+        conversations.c.tenant == sa.bindparam("tenant_"),
+        conversations.c.conversation_id == sa.bindparam("conversation_id_"),
+    )
 )
-_MESSAGES_BETWEEN = (
+_INSERT_MESSAGE = Query(sa.insert(messages))
+_MESSAGE = Query(
+    sa.select(messages).where(
+        messages.c.tenant == sa.bindparam("tenant_"),
+        messages.c.conversation_id == sa.bindparam("conversation_id_"),
+        messages.c.message_id == sa.bindparam("message_id_"),
+    )
+)
+_MESSAGES_BETWEEN = Query(
     sa.select(messages)
     .where(
         messages.c.tenant == sa.bindparam("tenant_"),
@@ -67,14 +76,18 @@ _MESSAGES_BETWEEN = (
     )
     .order_by(messages.c.seq)
 )
-_INSERT_TURN = sa.insert(turns)
-_TURN = sa.select(*_TURN_COLUMNS).where(
-    turns.c.tenant == sa.bindparam("tenant_"), turns.c.turn_id == sa.bindparam("turn_id_")
+_INSERT_TURN = Query(sa.insert(turns))
+_TURN = Query(
+    sa.select(*_TURN_COLUMNS).where(
+        turns.c.tenant == sa.bindparam("tenant_"), turns.c.turn_id == sa.bindparam("turn_id_")
+    )
 )
-_UPDATE_TURN = sa.update(turns).where(
-    turns.c.tenant == sa.bindparam("tenant_"), turns.c.turn_id == sa.bindparam("turn_id_")
+_UPDATE_TURN = Query(
+    sa.update(turns).where(
+        turns.c.tenant == sa.bindparam("tenant_"), turns.c.turn_id == sa.bindparam("turn_id_")
+    )
 )
-_UNANSWERED_TURNS = (
+_UNANSWERED_TURNS = Query(
     sa.select(*_TURN_COLUMNS)
     .where(
         turns.c.tenant == sa.bindparam("tenant_"),
@@ -83,7 +96,7 @@ _UNANSWERED_TURNS = (
     )
     .order_by(turns.c.first_seq)
 )
-_LOCKED_CUSTOMER_STATE = (
+_LOCKED_CUSTOMER_STATE = Query(
     sa.select(*_CUSTOMER_STATE_COLUMNS)
     .where(
         customer_state.c.tenant == sa.bindparam("tenant_"),
@@ -91,9 +104,19 @@ _LOCKED_CUSTOMER_STATE = (
     )
     .with_for_update()
 )
-_UPDATE_CUSTOMER_STATE = sa.update(customer_state).where(
-    customer_state.c.tenant == sa.bindparam("tenant_"),
-    customer_state.c.customer_id == sa.bindparam("customer_id_"),
+_UPDATE_CUSTOMER_STATE = Query(
+    sa.update(customer_state).where(
+        customer_state.c.tenant == sa.bindparam("tenant_"),
+        customer_state.c.customer_id == sa.bindparam("customer_id_"),
+    )
+)
+
+
+_CREATE_CUSTOMER_STATE = insert_or_ignore(customer_state)
+_TURN_RECORD = Query(
+    sa.select(turns).where(
+        turns.c.tenant == sa.bindparam("tenant_"), turns.c.turn_id == sa.bindparam("turn_id_")
+    )
 )
 
 
@@ -105,21 +128,49 @@ class _Extras(msgspec.Struct, omit_defaults=True):
     metadata: dict[str, Any] | None = None
 
 
+def _only(found: Sequence[Row]) -> Row | None:
+    """By a key there is one row, or none."""
+    return found[0] if found else None
+
+
 async def conversation_row(
-    connection: AsyncConnection, tenant: str, conversation_id: str, *, lock: bool
+    connection: Connection, tenant: str, conversation_id: str, *, lock: bool
 ) -> Row | None:
     """The row with the customer's state and the database's time as `now`. A locked row stands until the transaction ends."""
     query = _LOCKED_CONVERSATION if lock else _CONVERSATION
-    found = await connection.execute(query, {"tenant_": tenant, "conversation_id_": conversation_id})
-    return found.one_or_none()
+    return _only(await connection.fetch(query, {"tenant_": tenant, "conversation_id_": conversation_id}))
 
 
-async def create_conversation(
-    connection: AsyncConnection, message: IncomingMessage, conversation_id: str
-) -> Row:
+async def standing(
+    connection: Connection, tenant: str, conversation_id: str, *, message_id: str
+) -> tuple[Row | None, Message | None, Sequence[Row]]:
+    """The locked row of a conversation, a message of it if it is there, and its unanswered turns, oldest first."""
+    whose = {"tenant_": tenant, "conversation_id_": conversation_id}
+    found, stored, waiting = await connection.fetch_all(
+        (_LOCKED_CONVERSATION, whose),
+        (_MESSAGE, {**whose, "message_id_": message_id}),
+        (_UNANSWERED_TURNS, whose),
+    )
+    return _only(found), message_of(stored[0]) if stored else None, waiting
+
+
+async def running(
+    connection: Connection, tenant: str, conversation_id: str, *, turn_id: str
+) -> tuple[Row | None, Row | None, Sequence[Row]]:
+    """The locked row of a conversation, a turn of it, and all its unanswered turns, oldest first."""
+    whose = {"tenant_": tenant, "conversation_id_": conversation_id}
+    found, turn, waiting = await connection.fetch_all(
+        (_LOCKED_CONVERSATION, whose),
+        (_TURN, {"tenant_": tenant, "turn_id_": turn_id}),
+        (_UNANSWERED_TURNS, whose),
+    )
+    return _only(found), _only(turn), waiting
+
+
+async def create_conversation(connection: Connection, message: IncomingMessage, conversation_id: str) -> Row:
     """The locked row of a new conversation, whoever of several made it first."""
-    await connection.execute(
-        insert_or_ignore(connection, conversations),
+    await connection.write(
+        _CREATE_CONVERSATION,
         {
             "tenant": message.tenant,
             "conversation_id": conversation_id,
@@ -141,28 +192,16 @@ async def create_conversation(
     return row
 
 
-async def update_conversation(connection: AsyncConnection, row: Row, **values: Any) -> None:
-    await connection.execute(
-        _update_conversation(tuple(values)),
+async def update_conversation(connection: Connection, row: Row, **values: Any) -> None:
+    await connection.write(
+        _UPDATE_CONVERSATION,
         {"tenant_": row.tenant, "conversation_id_": row.conversation_id, **values},
     )
 
 
-@lru_cache
-def _update_conversation(columns: tuple[str, ...]) -> sa.Update:
-    return (
-        sa.update(conversations)
-        .where(
-            conversations.c.tenant == sa.bindparam("tenant_"),
-            conversations.c.conversation_id == sa.bindparam("conversation_id_"),
-        )
-        .values({name: sa.bindparam(name) for name in columns})
-    )
-
-
-async def insert_message(connection: AsyncConnection, row: Row, message: Message) -> None:
+async def insert_message(connection: Connection, row: Row, message: Message) -> None:
     extras = _Extras(message.citations, message.degraded, message.metadata)
-    await connection.execute(
+    await connection.write(
         _INSERT_MESSAGE,
         {
             "tenant": row.tenant,
@@ -180,20 +219,21 @@ async def insert_message(connection: AsyncConnection, row: Row, message: Message
 
 
 async def stored_message(
-    connection: AsyncConnection, tenant: str, conversation_id: str, message_id: str
+    connection: Connection, tenant: str, conversation_id: str, message_id: str
 ) -> Message | None:
-    found = await connection.execute(
-        _MESSAGE, {"tenant_": tenant, "conversation_id_": conversation_id, "message_id_": message_id}
+    row = _only(
+        await connection.fetch(
+            _MESSAGE, {"tenant_": tenant, "conversation_id_": conversation_id, "message_id_": message_id}
+        )
     )
-    row = found.one_or_none()
     return None if row is None else message_of(row)
 
 
 async def messages_between(
-    connection: AsyncConnection, tenant: str, conversation_id: str, *, after: int, upto: int
+    connection: Connection, tenant: str, conversation_id: str, *, after: int, upto: int
 ) -> tuple[Message, ...]:
     """after < seq ≤ upto, oldest first."""
-    rows = await connection.execute(
+    rows = await connection.fetch(
         _MESSAGES_BETWEEN,
         {"tenant_": tenant, "conversation_id_": conversation_id, "after_": after, "upto_": upto},
     )
@@ -201,7 +241,7 @@ async def messages_between(
 
 
 async def insert_turn(
-    connection: AsyncConnection,
+    connection: Connection,
     row: Row,
     *,
     turn_id: str,
@@ -210,7 +250,7 @@ async def insert_turn(
     durability: Durability = Durability.SQL,
     result: TurnResult | None = None,
 ) -> None:
-    await connection.execute(
+    await connection.write(
         _INSERT_TURN,
         {
             "tenant": row.tenant,
@@ -227,15 +267,15 @@ async def insert_turn(
     )
 
 
-async def extend_turn(connection: AsyncConnection, row: Row, turn_id: str, *, last_seq: int) -> None:
+async def extend_turn(connection: Connection, row: Row, turn_id: str, *, last_seq: int) -> None:
     values = {"tenant_": row.tenant, "turn_id_": turn_id, "last_seq": last_seq}
-    await connection.execute(_UPDATE_TURN, values)
+    await connection.write(_UPDATE_TURN, values)
 
 
 async def finish_turn(
-    connection: AsyncConnection, row: Row, turn_id: str, result: TurnResult, *, token: int
+    connection: Connection, row: Row, turn_id: str, result: TurnResult, *, token: int
 ) -> None:
-    await connection.execute(
+    await connection.write(
         _UPDATE_TURN,
         {
             "tenant_": row.tenant,
@@ -248,19 +288,18 @@ async def finish_turn(
     )
 
 
-async def turn_row(connection: AsyncConnection, tenant: str, turn_id: str) -> Row | None:
-    return (await connection.execute(_TURN, {"tenant_": tenant, "turn_id_": turn_id})).one_or_none()
+async def turn_row(connection: Connection, tenant: str, turn_id: str) -> Row | None:
+    return _only(await connection.fetch(_TURN, {"tenant_": tenant, "turn_id_": turn_id}))
 
 
-async def unanswered_turns(connection: AsyncConnection, row: Row) -> Sequence[Row]:
+async def unanswered_turns(connection: Connection, row: Row) -> Sequence[Row]:
     """Oldest first. Read from a partial index that holds unanswered turns only: rarely more than two."""
     values = {"tenant_": row.tenant, "conversation_id_": row.conversation_id}
-    return (await connection.execute(_UNANSWERED_TURNS, values)).all()
+    return await connection.fetch(_UNANSWERED_TURNS, values)
 
 
-async def turn_record(connection: AsyncConnection, tenant: str, turn_id: str) -> TurnRecord | None:
-    query = sa.select(turns).where(turns.c.tenant == tenant, turns.c.turn_id == turn_id)
-    row = (await connection.execute(query)).one_or_none()
+async def turn_record(connection: Connection, tenant: str, turn_id: str) -> TurnRecord | None:
+    row = _only(await connection.fetch(_TURN_RECORD, {"tenant_": tenant, "turn_id_": turn_id}))
     if row is None:
         return None
     return TurnRecord(
@@ -276,7 +315,7 @@ async def turn_record(connection: AsyncConnection, tenant: str, turn_id: str) ->
 
 
 async def lease_of(
-    connection: AsyncConnection, row: Row, turn: Row, *, token: int, owner: str, head: int, state_version: int
+    connection: Connection, row: Row, turn: Row, *, token: int, owner: str, head: int, state_version: int
 ) -> Lease:
     """The lease of a turn, with the messages it has to answer."""
     found = await messages_between(
@@ -299,11 +338,11 @@ async def lease_of(
     )
 
 
-async def locked_customer_state(connection: AsyncConnection, row: Row) -> Row:
+async def locked_customer_state(connection: Connection, row: Row) -> Row:
     """Version and state of the conversation's customer, which stand until the transaction ends; made where there are none."""
     if row.customer_version is None:
-        await connection.execute(
-            insert_or_ignore(connection, customer_state),
+        await connection.write(
+            _CREATE_CUSTOMER_STATE,
             {
                 "tenant": row.tenant,
                 "customer_id": row.customer_id,
@@ -312,13 +351,11 @@ async def locked_customer_state(connection: AsyncConnection, row: Row) -> Row:
             },
         )
     values = {"tenant_": row.tenant, "customer_id_": row.customer_id}
-    return (await connection.execute(_LOCKED_CUSTOMER_STATE, values)).one()
+    return (await connection.fetch(_LOCKED_CUSTOMER_STATE, values))[0]
 
 
-async def update_customer_state(
-    connection: AsyncConnection, row: Row, *, version: int, encoded: bytes
-) -> None:
-    await connection.execute(
+async def update_customer_state(connection: Connection, row: Row, *, version: int, encoded: bytes) -> None:
+    await connection.write(
         _UPDATE_CUSTOMER_STATE,
         {"tenant_": row.tenant, "customer_id_": row.customer_id, "version": version, "state": encoded},
     )

@@ -5,9 +5,9 @@ Random secrets that all replicas share and nobody has to configure, such as the 
 import secrets as chance
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import DataIntegrityFailed
+from state.sql.connection import Connection
 from state.sql.engine import Database
 from state.sql.tables import secrets
 from state.sql.types import insert
@@ -22,9 +22,9 @@ class SqlSecrets:
     async def secret(self, name: str) -> bytes:
         """Made by whoever asks first; everybody gets the same."""
 
-        async def write(connection: AsyncConnection) -> bytes:
+        async def write(connection: Connection) -> bytes:
             await connection.execute(
-                insert(connection, secrets)
+                insert(connection.dialect, secrets)
                 .values(name=name, value=chance.token_bytes(_BYTES))
                 .on_conflict_do_nothing()
             )

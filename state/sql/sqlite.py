@@ -1,31 +1,33 @@
 """
-SQLite as a database of one process: reads through aiosqlite, as many at once as there are connections; writes one after the
-other, each transaction whole in the writing thread.
+SQLite as a database of one process: a writing thread and a reading one, each of which carries out together what waits.
 
-Through aiosqlite every statement is several hops between threads. A turn writes some twenty, which cost more CPU time than
-all the rest of it together; docs/decisions has the figures.
+Through aiosqlite every statement is several hops between threads. A turn has some fifteen, which cost more CPU time than all the
+rest of it together (docs/decisions/0004, 0007). Long reads, whose rows are many, still go through it: they must not keep a turn
+waiting.
 """
 
 import asyncio
 import threading
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, CursorResult, Dialect
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from state.sql.connection import Ask, Connection, Query, Record, Values
+from state.sql.lane import Attempt, Work
 
 T = TypeVar("T")
 
 _MOST_TOGETHER = 64
 
 
-def open_reader(url: URL, *, timeout_seconds: float, connections: int) -> AsyncEngine:
+def open_long_reader(url: URL, *, timeout_seconds: float, connections: int) -> AsyncEngine:
     """Connections that cannot write. A transaction sees one state of the database, whatever is written meanwhile."""
     engine = create_async_engine(
         url,
@@ -34,87 +36,22 @@ def open_reader(url: URL, *, timeout_seconds: float, connections: int) -> AsyncE
         pool_timeout=timeout_seconds,
         connect_args={"isolation_level": None, "timeout": timeout_seconds},
     )
-    _prepare(engine.sync_engine, pragmas=("journal_mode = WAL", "query_only = ON"), begin="BEGIN")
+    _prepare(engine.sync_engine, pragmas=_READING, begin="BEGIN")
     return engine
+
+
+_READING = ("journal_mode = WAL", "query_only = ON")
+_WRITING = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     """A transaction that somebody waits for. `result` belongs to the event loop `loop`."""
 
-    work: Callable[[AsyncConnection], Awaitable[Any]]
-    before_commit: Callable[[], None]
+    work: Work[Any]
+    attempt: Attempt
     result: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
-
-
-class SqliteWriter:
-    """
-    One connection in one thread. What waits while it writes is written together next, in order of arrival, and becomes durable
-    by one commit: a commit costs more than all that a turn writes. Each keeps its own fate: a savepoint takes back what failed.
-    """
-
-    def __init__(self, url: URL, *, timeout_seconds: float) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
-        self._waiting: deque[_Waiting] = deque()
-        self._lock = threading.Lock()
-        self._is_writing = False
-        self._engine = sa.create_engine(
-            url.set(drivername="sqlite"),
-            pool_size=1,
-            max_overflow=0,
-            connect_args={"isolation_level": None, "timeout": timeout_seconds, "check_same_thread": False},
-        )
-        _prepare(
-            self._engine,
-            pragmas=("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"),
-            begin="BEGIN IMMEDIATE",
-        )
-
-    async def transaction(
-        self, work: Callable[[AsyncConnection], Awaitable[T]], before_commit: Callable[[], None]
-    ) -> T:
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(work, before_commit, loop.create_future(), loop)
-        with self._lock:
-            self._waiting.append(waiting)
-            begins = not self._is_writing
-            self._is_writing = True
-        if begins:
-            self._thread.submit(self._write_all)
-        return cast(T, await waiting.result)
-
-    async def close(self) -> None:
-        await asyncio.to_thread(self._thread.shutdown)
-        self._engine.dispose()
-
-    def _write_all(self) -> None:
-        """In the thread, until nothing waits."""
-        while True:
-            with self._lock:
-                group = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_TOGETHER))]
-                if not group:
-                    self._is_writing = False
-                    return
-            fates = self._written(group)
-            for loop in {waiting.loop for waiting in group}:
-                told = [(w.result, fate) for w, fate in zip(group, fates, strict=True) if w.loop is loop]
-                with suppress(RuntimeError):  # a loop that is closed has nobody who waits
-                    loop.call_soon_threadsafe(_tell, told)
-
-    def _written(self, group: Sequence[_Waiting]) -> "list[_Fate]":
-        fates: list[_Fate] = []
-        try:
-            with self._engine.begin() as connection:
-                for waiting in group:
-                    fates.append(_fate_of(waiting, connection, is_alone=len(group) == 1))
-        except BaseException as failed:
-            # Without a commit nothing stands; who failed before it keeps the reason of their own.
-            return [
-                fate if fate.failure is not None else _Fate(failure=failed)
-                for fate in (*fates, *(_Fate() for _ in group[len(fates) :]))
-            ]
-        return fates
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,28 +60,126 @@ class _Fate:
     failure: BaseException | None = None
 
 
-def _fate_of(waiting: _Waiting, connection: sa.Connection, *, is_alone: bool) -> _Fate:
+class SqliteThread:
     """
-    Raises:
-        Exception: where it is alone, so that its transaction is rolled back; or the savepoint itself fails.
+    One connection in one thread. What waits while it works is carried out together next, in order of arrival, in one transaction:
+    a commit costs more than all that a turn writes. Each keeps its own fate: a savepoint takes back what failed.
     """
-    if is_alone:
-        value = _run_through(waiting.work(cast(AsyncConnection, _Connection(connection))))
-        waiting.before_commit()
+
+    def __init__(self, url: URL, *, timeout_seconds: float, may_write: bool) -> None:
+        self._may_write = may_write
+        self._arrivals: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._connection: sa.Connection | None = None
+        self._engine = sa.create_engine(
+            url.set(drivername="sqlite"),
+            pool_size=1,
+            max_overflow=0,
+            connect_args={"isolation_level": None, "timeout": timeout_seconds, "check_same_thread": False},
+        )
+        _prepare(
+            self._engine,
+            pragmas=_WRITING if may_write else _READING,
+            begin="BEGIN IMMEDIATE" if may_write else "BEGIN",
+        )
+
+    async def transaction(self, work: Work[T], attempt: Attempt, *, timeout_seconds: float) -> T:
+        """
+        A thread cannot be cancelled: what it writes when nobody waits any more is rolled back, so that a refused message leaves
+        no lease behind.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(work, attempt, loop.create_future(), loop)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._carry_out_all, name="sqlite", daemon=True)
+            self._thread.start()
+        self._arrivals.put(waiting)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return cast(T, await waiting.result)
+        except (TimeoutError, asyncio.CancelledError):
+            attempt.is_given_up = True
+            raise
+
+    async def close(self) -> None:
+        if self._thread is not None:
+            self._arrivals.put(None)
+            await asyncio.to_thread(self._thread.join)
+        self._engine.dispose()
+
+    def _carry_out_all(self) -> None:
+        """In the thread, until it is told to end."""
+        while (first := self._arrivals.get()) is not None:
+            group = [first]
+            is_last = False
+            with suppress(Empty):
+                while len(group) < _MOST_TOGETHER:
+                    more = self._arrivals.get_nowait()
+                    if more is None:
+                        is_last = True
+                        break
+                    group.append(more)
+            self._tell(group, self._fates(group))
+            if is_last:
+                break
+        if self._connection is not None:
+            self._connection.close()
+
+    def _tell(self, group: Sequence[_Waiting], fates: Sequence[_Fate]) -> None:
+        for loop in {waiting.loop for waiting in group}:
+            told = [(w.result, fate) for w, fate in zip(group, fates, strict=True) if w.loop is loop]
+            with suppress(RuntimeError):  # a loop that is closed has nobody who waits
+                loop.call_soon_threadsafe(_settle, told)
+
+    def _fates(self, group: Sequence[_Waiting]) -> list[_Fate]:
+        fates: list[_Fate] = []
+        try:
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            with self._connection.begin():
+                connection = _Connection(self._connection)
+                for waiting in group:
+                    fates.append(self._fate(waiting, connection, is_alone=len(group) == 1))
+        except BaseException as failed:
+            self._drop_connection()
+            # Without a commit nothing stands; who failed before it keeps the reason of their own.
+            return [
+                fate if fate.failure is not None else _Fate(failure=failed)
+                for fate in (*fates, *(_Fate() for _ in group[len(fates) :]))
+            ]
+        return fates
+
+    def _fate(self, waiting: _Waiting, connection: "_Connection", *, is_alone: bool) -> _Fate:
+        """
+        Raises:
+            Exception: where it is alone, so that its transaction is rolled back; or the savepoint itself fails.
+        """
+        needs_savepoint = self._may_write and not is_alone
+        if needs_savepoint:
+            connection.driver.execute("SAVEPOINT one")
+        try:
+            value = _run_through(waiting.work(connection))
+            waiting.attempt.begin_commit()
+        except BaseException as failed:
+            if is_alone:
+                raise
+            if needs_savepoint:
+                connection.driver.execute("ROLLBACK TO one")
+                connection.driver.execute("RELEASE one")
+            return _Fate(failure=failed)
+        if needs_savepoint:
+            connection.driver.execute("RELEASE one")
         return _Fate(value)
-    connection.exec_driver_sql("SAVEPOINT one")
-    try:
-        value = _run_through(waiting.work(cast(AsyncConnection, _Connection(connection))))
-        waiting.before_commit()
-    except BaseException as failed:
-        connection.exec_driver_sql("ROLLBACK TO one")
-        connection.exec_driver_sql("RELEASE one")
-        return _Fate(failure=failed)
-    connection.exec_driver_sql("RELEASE one")
-    return _Fate(value)
+
+    def _drop_connection(self) -> None:
+        """After a failure that was not one transaction's own, the next group begins with a new connection."""
+        if self._connection is not None:
+            with suppress(sa.exc.SQLAlchemyError):
+                self._connection.close()
+            self._connection = None
 
 
-def _tell(fates: Sequence[tuple[asyncio.Future[Any], _Fate]]) -> None:
+def _settle(fates: Sequence[tuple[asyncio.Future[Any], _Fate]]) -> None:
     for result, fate in fates:
         if result.done():  # given up meanwhile
             continue
@@ -169,21 +204,49 @@ def _prepare(engine: sa.Engine, *, pragmas: Sequence[str], begin: str) -> None:
         connection.exec_driver_sql(begin)
 
 
-class _Connection:
-    """What stores use of an `AsyncConnection`, answered at once."""
+class _Connection(Connection):
+    """Answers at once."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
+        self.driver = cast(Any, connection.connection.driver_connection)
+        self._dialect = connection.dialect
 
     @property
     def dialect(self) -> Dialect:
-        return self._connection.dialect
+        return self._dialect
 
-    async def execute(self, *arguments: Any) -> CursorResult[Any]:
-        return self._connection.execute(*arguments)
+    async def fetch(self, query: Query, values: Values) -> Sequence[Record]:
+        text, parameters, record = query.prepared(self._dialect, values)
+        return [record(row) for row in self._carry_out(text, parameters(values))]
 
-    async def exec_driver_sql(self, statement: str) -> CursorResult[Any]:
+    async def fetch_all(self, *asks: Ask) -> Sequence[Sequence[Record]]:
+        return [await self.fetch(query, values) for query, values in asks]
+
+    async def write(self, query: Query, values: Values) -> None:
+        text, parameters, _ = query.prepared(self._dialect, values)
+        self._carry_out(text, parameters(values))
+
+    async def change(self, query: Query, values: Values) -> int:
+        text, parameters, _ = query.prepared(self._dialect, values)
+        return cast(int, self._carry_out(text, parameters(values)).rowcount)
+
+    async def execute(
+        self, statement: sa.Executable, parameters: Any = None
+    ) -> CursorResult[*tuple[Any, ...]]:
+        return self._connection.execute(statement, parameters)
+
+    async def exec_driver_sql(self, statement: str) -> CursorResult[*tuple[Any, ...]]:
         return self._connection.exec_driver_sql(statement)
+
+    def _carry_out(self, text: str, parameters: Sequence[Any]) -> Any:
+        driver = self._dialect.loaded_dbapi
+        try:
+            return self.driver.execute(text, parameters)
+        except driver.Error as error:
+            raise sa.exc.DBAPIError.instance(
+                text, None, error, driver.Error, dialect=self._dialect
+            ) from error
 
 
 def _run_through(work: Awaitable[T]) -> T:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.clock import Clock
 from core.errors import DataIntegrityFailed
 from core.records import NewTicket, Ticket, TicketStatus
+from state.sql.connection import Connection
 from state.sql.engine import Database
 from state.sql.tables import tickets
 from state.sql.types import insert
@@ -28,12 +28,12 @@ class SqlTicketDesk:
     async def open_ticket(self, tenant: str, ticket: NewTicket) -> Ticket:
         now = self._clock.now()
 
-        async def write(connection: AsyncConnection) -> Ticket:
+        async def write(connection: Connection) -> Ticket:
             # Asked before it is inserted: a sequence counts attempts too, and repeats must not leave gaps in the numbers.
             stored = await _by_key(connection, tenant, ticket.key)
             if stored is None:
                 await connection.execute(
-                    insert(connection, tickets)
+                    insert(connection.dialect, tickets)
                     .values(
                         tenant=tenant,
                         key=ticket.key,
@@ -57,7 +57,7 @@ class SqlTicketDesk:
         return await self._database.write(write)
 
     async def find_tickets(self, tenant: str, customer_id: str, *, limit: int) -> Sequence[Ticket]:
-        async def read(connection: AsyncConnection) -> Sequence[Ticket]:
+        async def read(connection: Connection) -> Sequence[Ticket]:
             found = await connection.execute(
                 sa.select(tickets)
                 .where(tickets.c.tenant == tenant, tickets.c.customer_id == customer_id)
@@ -69,7 +69,7 @@ class SqlTicketDesk:
         return await self._database.read(read)
 
 
-async def _by_key(connection: AsyncConnection, tenant: str, key: str) -> Ticket | None:
+async def _by_key(connection: Connection, tenant: str, key: str) -> Ticket | None:
     query = sa.select(tickets).where(tickets.c.tenant == tenant, tickets.c.key == key)
     row = (await connection.execute(query)).one_or_none()
     return None if row is None else _ticket(row)

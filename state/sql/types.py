@@ -2,17 +2,18 @@
 What the databases disagree about: instants, their own clock, and inserting only what is not there.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator
+
+from state.sql.connection import Query
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -56,18 +57,23 @@ def instant(number: int) -> datetime:
     return _EPOCH + number * _MICROSECOND
 
 
-def insert(connection: AsyncConnection, table: sa.Table) -> Any:
+def insert(dialect: Dialect, table: sa.Table) -> Any:
     """An INSERT with `on_conflict_do_nothing` and `on_conflict_do_update`, which both dialects spell alike but do not share."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+    return (postgresql if dialect.name == "postgresql" else sqlite).insert(table)
 
 
-def insert_or_ignore(connection: AsyncConnection, table: sa.Table) -> Any:
-    """An INSERT that leaves a row of the same key as it is; made once for each table and dialect."""
-    return _insert_or_ignore(connection.dialect.name, table)
+def insert_or_ignore(table: sa.Table) -> Query:
+    """An INSERT that leaves a row of the same key as it is."""
+    return Query(lambda dialect: insert(dialect, table).on_conflict_do_nothing())
 
 
-@cache
-def _insert_or_ignore(dialect_name: str, table: sa.Table) -> Any:
-    dialect = postgresql if dialect_name == "postgresql" else sqlite
-    return dialect.insert(table).on_conflict_do_nothing()
+def insert_or_update(table: sa.Table, *keys: sa.Column[Any], over: Sequence[str]) -> Query:
+    """An INSERT that writes the columns `over` of a row with the same keys anew."""
+
+    def written(dialect: Dialect) -> Any:
+        new = insert(dialect, table)
+        return new.on_conflict_do_update(
+            index_elements=keys, set_={name: new.excluded[name] for name in over}
+        )
+
+    return Query(written)

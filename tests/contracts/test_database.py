@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.errors import DependencyTimeout, DependencyUnavailable, InternalFailure, InvalidInput
+from core.errors import (
+    DataIntegrityFailed,
+    DependencyTimeout,
+    DependencyUnavailable,
+    InternalFailure,
+    InvalidInput,
+)
+from state.sql.connection import Connection, Query
 from state.sql.conversations import SqlConversationStore
 from state.sql.engine import Database, async_url
 from state.sql.migrate import upgrade
@@ -70,12 +76,12 @@ async def test_three_processes_on_one_file_lose_nothing(sqlite_url: str) -> None
 async def test_a_read_modify_write_under_contention_loses_no_update(database: Database) -> None:  # noqa: F811
     row = customers.c.customer_id == "n"
 
-    async def create(connection: AsyncConnection) -> None:
+    async def create(connection: Connection) -> None:
         await connection.execute(
             sa.insert(customers).values(tenant="default", customer_id="n", name="0", attributes={})
         )
 
-    async def increase(connection: AsyncConnection) -> None:
+    async def increase(connection: Connection) -> None:
         name = (
             await connection.execute(sa.select(customers.c.name).where(row).with_for_update())
         ).scalar_one()
@@ -84,14 +90,14 @@ async def test_a_read_modify_write_under_contention_loses_no_update(database: Da
     await database.write(create)
     await asyncio.gather(*(database.write(increase) for _ in range(30)))
 
-    async def read(connection: AsyncConnection) -> str:
+    async def read(connection: Connection) -> str:
         return str((await connection.execute(sa.select(customers.c.name).where(row))).scalar_one())
 
     assert await database.read(read) == "30"
 
 
 async def test_a_failed_transaction_leaves_nothing(database: Database) -> None:  # noqa: F811
-    async def write(connection: AsyncConnection) -> None:
+    async def write(connection: Connection) -> None:
         await connection.execute(
             sa.insert(customers).values(tenant="default", customer_id="x", name="X", attributes={})
         )
@@ -100,10 +106,69 @@ async def test_a_failed_transaction_leaves_nothing(database: Database) -> None: 
     with pytest.raises(InternalFailure):
         await database.write(write)
 
-    async def count(connection: AsyncConnection) -> int:
+    async def count(connection: Connection) -> int:
         return int((await connection.execute(sa.select(sa.func.count()).select_from(customers))).scalar_one())
 
     assert await database.read(count) == 0
+
+
+async def test_a_write_that_fails_as_late_as_its_commit_fails_the_transaction(
+    database: Database,  # noqa: F811
+) -> None:
+    insert = Query(sa.insert(customers))
+    ada = {"tenant": "default", "customer_id": "ada", "name": "Ada", "attributes": {}}
+
+    async def write_twice(connection: Connection) -> None:
+        await connection.write(insert, {**ada, "customer_id": "grace"})
+        await connection.write(insert, ada)
+        await connection.write(insert, ada)
+
+    async def count(connection: Connection) -> int:
+        return len(await connection.fetch(Query(sa.select(customers)), {}))
+
+    with pytest.raises(DataIntegrityFailed):
+        await database.write(write_twice)
+
+    assert await database.read(count) == 0
+
+
+async def test_what_is_asked_together_is_answered_in_order_and_sees_what_was_written_before(
+    database: Database,  # noqa: F811
+) -> None:
+    insert = Query(sa.insert(customers))
+    by_id = Query(sa.select(customers.c.name).where(customers.c.customer_id == sa.bindparam("customer_id_")))
+
+    async def write(connection: Connection) -> list[list[str]]:
+        for name in ("ada", "grace"):
+            await connection.write(
+                insert, {"tenant": "default", "customer_id": name, "name": name.title(), "attributes": {}}
+            )
+        answers = await connection.fetch_all(
+            *((by_id, {"customer_id_": name}) for name in ("grace", "nobody", "ada"))
+        )
+        return [[row.name for row in rows] for rows in answers]
+
+    assert await database.write(write) == [["Grace"], [], ["Ada"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'; DROP TABLE messages; --",
+        "100 %s %(text)s %%",
+        "back\\slash \\' \\x41",
+        "$$ $1 ?",
+        "ключ 🔑 \u202e",
+        "a\r\n\tb",
+    ],
+)
+async def test_any_text_is_kept_as_it_is(database: Database, text: str) -> None:  # noqa: F811
+    store = SqlConversationStore(database, owner="a", lease_seconds=30)
+
+    intake = await store.intake(message(text))
+
+    stored = await store.messages("default", intake.conversation_id, after=0, limit=10)
+    assert [each.text for each in stored] == [text]
 
 
 async def test_a_write_that_nobody_waits_for_any_more_is_not_committed(sqlite_url: str) -> None:
@@ -212,7 +277,7 @@ async def test_no_query_scans_or_sorts_a_table(sqlite_url: str) -> None:
     opened = Database(sqlite_url, timeout_seconds=5)
     plans: list[str] = []
 
-    async def explain(connection: AsyncConnection) -> None:
+    async def explain(connection: Connection) -> None:
         for statement in (
             "SELECT * FROM messages WHERE tenant='t' AND conversation_id='c' AND seq > 5 AND seq <= 9 ORDER BY seq",
             "SELECT * FROM messages WHERE tenant='t' AND conversation_id='c' AND message_id='m'",

@@ -8,11 +8,11 @@ from unittest.mock import patch
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import DependencyTimeout, LeaseLost, StateLoadFailed
 from core.messages import Durability
 from state.opening import OpenState
+from state.sql.connection import Connection
 from state.sql.tables import conversations
 from state.store import Lease
 from tests.careline_process import run_careline
@@ -194,7 +194,7 @@ async def _move_version(opened: OpenState, *, by: int) -> None:
     """As a restore of SQL to an older point does, or a replica that Redis knows nothing of."""
     moved = sa.update(conversations).values(state_version=conversations.c.state_version + by)
 
-    async def write(connection: AsyncConnection) -> None:
+    async def write(connection: Connection) -> None:
         await connection.execute(moved)
 
     await opened.database.write(write)
