@@ -17,18 +17,25 @@ _RECEIPTS_KEPT = 20
 
 
 def violations(sent: list[Sent], stored: Stored) -> list[str]:
+    """What nothing excuses."""
     return [
         *(f"still waiting: {what}" for what in stored.waiting),
         *_promises(sent, stored),
         *_logs(stored),
-        *_folds(stored),
         *_order(sent, stored),
         *_tickets(sent, stored),
     ]
 
 
-def told_otherwise(sent: list[Sent], stored: Stored) -> list[str]:
-    """Answers that were told and are not the stored ones: in a dual partition a documented limit, else a violation."""
+def forks(sent: list[Sent], stored: Stored) -> list[str]:
+    """
+    Answers that were told and are not the stored ones, and states that are not the fold of their logs: in a dual partition
+    documented limits, else violations.
+    """
+    return [*_told_otherwise(sent, stored), *_folds(stored)]
+
+
+def _told_otherwise(sent: list[Sent], stored: Stored) -> list[str]:
     turns = {turn.turn_id: turn for turn in stored.turns}
     covering = {m.client_message_id: m.turn_id for m in stored.messages if m.role == "customer"}
     wrong = []

@@ -29,18 +29,23 @@ class Bound:
 
 @dataclass
 class Run:
-    """One run of one row. `is_short` is the form for CI."""
+    """One run of one row. `is_short` is the form for CI; `without` names what is left out of the protocol."""
 
     row: str
     seed: int
     is_short: bool = False
-    module: str = "agent"
+    without: str | None = None
     figures: dict[str, float | int | str] = field(default_factory=dict)
     bounds: list[Bound] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.chance = Random(f"{self.row} {self.seed}")
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long customers and judge wait at the end; a broken protocol need not be waited for."""
+        return 10.0 if self.without else 90.0
 
     def times(self, long: int, short: int) -> int:
         return short if self.is_short else long
