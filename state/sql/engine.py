@@ -50,6 +50,7 @@ _QUERY_CANCELED = "57014"
 _READ_ONLY = "25006"
 """A server that was the writable one before a failover."""
 _RETRY_AFTER_SECONDS = 2.0
+_GOODBYE_SECONDS = 0.1
 
 
 def async_url(url: str) -> URL:
@@ -114,7 +115,9 @@ class Database:
 
     async def close(self) -> None:
         if self._abandoned:
-            await asyncio.wait(self._abandoned, timeout=self._timeout)
+            # A silent server is not waited for: it rolls back by itself when the connection ends. A thread must end its own work.
+            seconds = self._timeout if self.is_sqlite else _GOODBYE_SECONDS
+            await asyncio.wait(self._abandoned, timeout=seconds)
         for lane in {self._writer, self._reader, self._prober}:
             await lane.close()
 

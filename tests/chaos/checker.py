@@ -143,10 +143,11 @@ def _tickets(sent: list[Sent], stored: Stored) -> Iterator[str]:
         yield f"{receipt}: promised and not opened"
     for receipt in opened - promised:
         yield f"{receipt}: opened and promised to nobody"
+    refused = {turn.conversation_id for turn in stored.turns if _says_that_it_failed(turn)}
     for each in sent:
         if (order := ordered(each)) and each.answered_at is not None:
             tickets = sum(order in ticket.subject for ticket in stored.tickets)
-            if tickets != 1:
+            if tickets > 1 or (tickets == 0 and each.conversation_id not in refused):
                 yield f"{each.client_message_id}: {tickets} tickets for {order}"
 
 
@@ -159,6 +160,12 @@ def _receipts(turn: StoredTurn) -> set[str]:
     assert turn.result is not None
     actions = turn.result.actions
     return {a.receipt for a in actions if a.tool == "open_ticket" and a.status in _KEPT and a.receipt}
+
+
+def _says_that_it_failed(turn: StoredTurn) -> bool:
+    """The customer was told that no ticket could be opened, and can ask again."""
+    actions = turn.result.actions if turn.result is not None else ()
+    return any(a.tool == "open_ticket" and a.status is ActionStatus.FAILED for a in actions)
 
 
 def _text(turn: StoredTurn) -> str:

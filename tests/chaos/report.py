@@ -19,6 +19,11 @@ class Bound:
     unit: str = ""
 
     @property
+    def is_time(self) -> bool:
+        """A figure of the machine too, and of who else uses it."""
+        return self.unit.strip() in ("s", "ms", "of peak")
+
+    @property
     def holds(self) -> bool:
         return self.value >= self.limit if self.is_least else self.value <= self.limit
 

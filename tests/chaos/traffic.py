@@ -76,6 +76,7 @@ async def judge(run: Run, world: World, sent: list[Sent], *, may_fork: bool = Fa
         "commits the desk forgot": world.desk_link.forgotten,
         "forks": len(forks),
         "fenced": world.logged("turn.fenced"),
+        "outages of SQL begun": world.logged("state.sql_outage_began"),
     }
 
 

@@ -95,8 +95,8 @@ async def open_world(
             replica = CarelineProcess(
                 folder,
                 {
-                    "database_url": _postgres_url(ports["sql"], "careline"),
-                    "tickets_database_url": _postgres_url(desk_link.port, "desk"),
+                    "database_url": postgres_url(ports["sql"], "careline"),
+                    "tickets_database_url": postgres_url(desk_link.port, "desk"),
                     "redis_url": f"redis://127.0.0.1:{ports['redis']}/0",
                     "data_dir": str(folder / f"data-{number}"),
                     "lease_seconds": str(LEASE_SECONDS),
@@ -114,7 +114,7 @@ async def open_world(
         yield World(replicas, record, desk, cache, desk_link, links)
 
 
-def _postgres_url(port: int, database: str) -> str:
+def postgres_url(port: int, database: str) -> str:
     return f"postgresql+psycopg://postgres@127.0.0.1:{port}/{database}"
 
 
