@@ -24,7 +24,7 @@ from state.identifiers import conversation_id_of, message_id_of
 from state.journal import CommitEntry, EffectEntry, counts_for_more, encode_entry
 from state.redis.client import asking_redis, configurations, tagged
 from state.redis.copy import Copied, RedisStateCopy
-from state.redis.document import Change, Document, begun_by, begun_with, page_of, snapshot_of
+from state.redis.document import Change, Document, begun_by, begun_with, copyable, page_of, snapshot_of
 from state.store import (
     ConversationRecord,
     EffectRecord,
@@ -322,7 +322,7 @@ class RedisJournal:
                 written += await self.drain_effects(into)
                 written += await into.absorb(entries)
             if len(entries) < _BATCH:
-                await self._note_waiting(tenant, conversation_id)
+                await self._hand_on(tenant, conversation_id, into)
             async with asking_redis(self._timeout):
                 is_empty = await self._drained_script(
                     keys=(_document_key(tenant, conversation_id), entries_key, _PENDING),
@@ -335,12 +335,23 @@ class RedisJournal:
             if is_empty:
                 return written
 
-    async def _note_waiting(self, tenant: str, conversation_id: str) -> None:
-        """What SQL has now and nobody has answered: the next outage may begin before anybody does."""
+    async def _hand_on(self, tenant: str, conversation_id: str, drained_into: JournalSink) -> None:
+        """
+        What SQL has now, to the copy: the next outage may begin before anybody reads it from there, and must not begin with
+        less. Not where SQL has other messages, or counts them otherwise.
+        """
         change, _ = await self._open(tenant, conversation_id)
-        waiting = set() if change is None else {turn.turn_id for turn in change.document.turns}
-        if change is not None and waiting:
-            messages = [m for m in change.document.messages if m.turn_id in waiting]
+        if change is None:
+            return
+        document = change.document
+        recorded = await drained_into.messages(
+            tenant, conversation_id, after=document.messages[0].seq - 1, limit=len(document.messages) + 1
+        )
+        if _places(recorded) == _places(document.messages):
+            await self._copy.put(copyable(document))
+        waiting = {turn.turn_id for turn in document.turns}
+        if waiting:
+            messages = [m for m in document.messages if m.turn_id in waiting]
             await self._copy.note(tenant, conversation_id, messages)
 
     async def drain_effects(self, into: JournalSink) -> int:
@@ -480,6 +491,10 @@ def _parsed(now: Sequence[bytes]) -> tuple[int, int]:
 def _microseconds(now: tuple[int, int]) -> int:
     """Of Redis's TIME."""
     return now[0] * 1_000_000 + now[1]
+
+
+def _places(messages: Sequence[Message]) -> list[tuple[int, str, str | None]]:
+    return [(message.seq, message.message_id, message.turn_id) for message in messages]
 
 
 def _turn_key(tenant: str, turn_id: str) -> str:
