@@ -314,6 +314,15 @@ class StateRecoveryHandler:
         """Entries on their way from the journal into SQL."""
         return await self._outage.ask_anyway(lambda: self._record.absorb(entries), deadline=deadline)
 
+    async def recorded(
+        self, tenant: str, conversation_id: str, *, after: int, limit: int, deadline: Deadline | None = None
+    ) -> Sequence[Message]:
+        """Messages as SQL has them, for the drain."""
+        return await self._outage.ask_anyway(
+            lambda: self._record.messages(tenant, conversation_id, after=after, limit=limit),
+            deadline=deadline,
+        )
+
     def _intake_deadlines(self) -> tuple[Deadline | None, Deadline | None]:
         """SQL's share of the time, and the whole of it. Alone, SQL has all the time that its guard gives it."""
         if self._journal is None:
@@ -437,6 +446,13 @@ class _Sink:
 
     async def absorb(self, entries: Sequence[bytes]) -> int:
         return await self._handler.absorb(entries, deadline=self._deadline)
+
+    async def messages(
+        self, tenant: str, conversation_id: str, *, after: int, limit: int
+    ) -> Sequence[Message]:
+        return await self._handler.recorded(
+            tenant, conversation_id, after=after, limit=limit, deadline=self._deadline
+        )
 
 
 def _unavailable(down: DependencyError) -> DependencyUnavailable:
