@@ -473,7 +473,12 @@ class SqlTables:
                 effect = self.effects.get((item.tenant, item.key))
                 if effect is None or effect.status != "confirmed":
                     self.put_outbox(item)
-            if turn is not None and turn.result != commit.result:
+            if turn is None:
+                return 0
+            same = turn.result and msgspec.structs.replace(
+                turn.result, durability=commit.result.durability
+            )
+            if same != commit.result:
                 row.version += 1
                 row.sources.append("dropped")
             return 0
