@@ -1,6 +1,7 @@
 """The journal's drain deletes only what was written, whoever else drains or writes meanwhile."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from core.messages import Message
 from state.journal import MessageEntry, decode_entry
@@ -28,7 +29,7 @@ class Sink:
             await first()
         return len(entries)
 
-    async def messages(self, *_: str, **__: int) -> Sequence[Message]:
+    async def messages(self, *_: Any, **__: Any) -> Sequence[Message]:
         return ()
 
 

@@ -51,7 +51,10 @@ Answer = Submission | TurnResult | Exception
 
 
 class Customer:
-    """Sends its messages one after the other, with pauses of up to three `pause_seconds`; `opens` begins the conversation, the others join it."""
+    """
+    Sends its messages one after the other, with pauses of up to three `pause_seconds`; `opens` begins the conversation, the
+    others join it.
+    """
 
     def __init__(
         self,

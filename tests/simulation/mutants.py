@@ -23,7 +23,7 @@ from core.messages import Durability, Message
 from core.records import Notification, OutboxItem
 from state.models import ConversationState, CustomerState
 from state.recovery import StateRecoveryHandler
-from state.redis import journal
+from state.redis import journal, journal_store
 from state.redis.copy import RedisStateCopy
 from state.redis.journal import RedisJournal
 from state.store import (
@@ -174,7 +174,7 @@ def _deleted_from_the_journal_before_sql_has_it() -> Iterator[None]:
             self.batches.append(entries)
             return len(entries)
 
-        async def messages(self, *_: str, **__: int) -> Sequence[Message]:
+        async def messages(self, *_: Any, **__: Any) -> Sequence[Message]:
             return ()
 
     async def drain(journal: RedisJournal, tenant: str, conversation_id: str, into: JournalSink) -> int:
@@ -291,8 +291,8 @@ def _what_a_turn_put_off_is_sent_unasked() -> Iterator[None]:
 @_mutant
 def _the_journal_is_written_without_comparing() -> Iterator[None]:
     compared, blind = "~= ARGV[1] then return 0 end\nredis.call('HSET'", "== 0 then end\nredis.call('HSET'"
-    assert compared in journal._WRITE
-    with patch.object(journal, "_WRITE", journal._WRITE.replace(compared, blind)):
+    assert compared in journal_store._WRITE
+    with patch.object(journal_store, "_WRITE", journal_store._WRITE.replace(compared, blind)):
         yield
 
 

@@ -136,7 +136,8 @@ class Nemesis:
         await self._lasting("replica killed at a call", 0.3, 2.5)
         for link in (victim.sql, victim.redis):
             link.deadly_call = None
-        if not victim.process.is_alive and self._stage.replicas[victim.name] is victim:
+        died_here = any(not each.process.is_alive for each in self._stage.replicas.values() if each is victim)
+        if died_here:
             self._stage.start(victim.name)
 
     async def _pause_replica(self) -> None:
