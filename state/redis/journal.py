@@ -277,7 +277,10 @@ class RedisJournal:
 
     async def has_entries(self, tenant: str, conversation_id: str) -> bool:
         async with asking_redis(self._timeout):
-            return bool(await self._client.exists(_entries_key(tenant, conversation_id), _EFFECTS))
+            (found,) = await self._copy.commands.send(
+                ("EXISTS", _entries_key(tenant, conversation_id), _EFFECTS)
+            )
+        return bool(found)
 
     async def pending(self) -> Sequence[tuple[str, str]]:
         return await self._members(_PENDING)
