@@ -33,12 +33,16 @@ from core.errors import (
 
 _CONNECTOR_LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=20.0)
 _MODEL_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=200, keepalive_expiry=20.0)
-_CONNECT_SECONDS = 2.0
 _LONGEST_RETRY_AFTER = 86_400.0
 
 
 def make_client(
-    dependency: str, *, base_url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None
+    dependency: str,
+    *,
+    base_url: str,
+    timeout_seconds: float,
+    connect_seconds: float = 2.0,
+    headers: Mapping[str, str] | None = None,
 ) -> httpx.AsyncClient:
     """
     For connectors: calls may have effects, so it uses httpx's own transport, whose errors say what was sent.
@@ -47,11 +51,23 @@ def make_client(
     environment.
     """
     transport = httpx.AsyncHTTPTransport(limits=_CONNECTOR_LIMITS, trust_env=False, retries=0)
-    return _client(dependency, transport, base_url, timeout_seconds, headers)
+    return _client(
+        dependency,
+        transport,
+        base_url,
+        timeout_seconds=timeout_seconds,
+        connect_seconds=connect_seconds,
+        headers=headers,
+    )
 
 
 def make_model_client(
-    dependency: str, *, base_url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None
+    dependency: str,
+    *,
+    base_url: str,
+    timeout_seconds: float,
+    connect_seconds: float = 2.0,
+    headers: Mapping[str, str] | None = None,
 ) -> httpx.AsyncClient:
     """
     For language models: hundreds of slow calls at once, none with an effect, so it uses aiohttp's transport.
@@ -60,7 +76,14 @@ def make_model_client(
     request on.
     """
     transport = AiohttpTransport(limits=_MODEL_LIMITS, trust_env=False)
-    return _client(dependency, transport, base_url, timeout_seconds, headers)
+    return _client(
+        dependency,
+        transport,
+        base_url,
+        timeout_seconds=timeout_seconds,
+        connect_seconds=connect_seconds,
+        headers=headers,
+    )
 
 
 # One line per way to fail is the shortest way to write this table.
@@ -163,13 +186,15 @@ def _client(
     dependency: str,
     transport: httpx.AsyncBaseTransport,
     base_url: str,
+    *,
     timeout_seconds: float,
+    connect_seconds: float,
     headers: Mapping[str, str] | None,
 ) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=transport,
         base_url=base_url,
-        timeout=httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, _CONNECT_SECONDS)),
+        timeout=httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, connect_seconds)),
         follow_redirects=False,
         trust_env=False,
         headers={"User-Agent": f"careline/{version('careline')} ({dependency})", **(headers or {})},
