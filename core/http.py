@@ -37,7 +37,12 @@ _LONGEST_RETRY_AFTER = 86_400.0
 
 
 def make_client(
-    dependency: str, *, base_url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None
+    dependency: str,
+    *,
+    base_url: str,
+    timeout_seconds: float,
+    connect_seconds: float = _CONNECT_SECONDS,
+    headers: Mapping[str, str] | None = None,
 ) -> httpx.AsyncClient:
     """
     For connectors: calls may have effects, so it uses httpx's own transport, whose errors say what was sent.
@@ -48,7 +53,7 @@ def make_client(
     return httpx.AsyncClient(
         transport=httpx.AsyncHTTPTransport(limits=_CONNECTOR_LIMITS, trust_env=False, retries=0),
         base_url=base_url,
-        timeout=_timeout(timeout_seconds),
+        timeout=_timeout(timeout_seconds, connect_seconds),
         follow_redirects=False,
         trust_env=False,
         headers=_headers(dependency, headers),
@@ -56,7 +61,12 @@ def make_client(
 
 
 def make_model_client(
-    dependency: str, *, base_url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None
+    dependency: str,
+    *,
+    base_url: str,
+    timeout_seconds: float,
+    connect_seconds: float = _CONNECT_SECONDS,
+    headers: Mapping[str, str] | None = None,
 ) -> "StreamingClient":
     """
     For language models: hundreds of slow calls at once, none with an effect, so it uses a leaner transport.
@@ -67,7 +77,7 @@ def make_model_client(
     return StreamingClient(
         StreamTransport(),
         base_url=base_url,
-        timeout=_timeout(timeout_seconds),
+        timeout=_timeout(timeout_seconds, connect_seconds),
         headers=_headers(dependency, headers),
     )
 
@@ -231,8 +241,8 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
     return min(max(0.0, seconds), _LONGEST_RETRY_AFTER)
 
 
-def _timeout(seconds: float) -> httpx.Timeout:
-    return httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
+def _timeout(seconds: float, connect_seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=min(seconds, connect_seconds))
 
 
 def _headers(dependency: str, own: Mapping[str, str] | None) -> dict[str, str]:

@@ -39,15 +39,22 @@ log = get_logger(__name__)
 class OpenAiModel:
     """
     `client` comes from `core.http.make_model_client`, its base URL ending in `/v1` or the like.
-    `silence_seconds` is the longest time without an event, from the request on; the guard's attempt must not
-    be shorter.
+    `silence_seconds` is the longest time without an event, `first_token_seconds` until the first one; the guard's attempt must
+    not be shorter than that, nor the client's own patience than either.
 
     The guard covers a request until its first event, which is all that may be repeated. A stream that breaks
     off later is reported to the guard's breaker.
     """
 
     def __init__(
-        self, client: StreamingClient, *, model: str, guard: Guard, clock: Clock, silence_seconds: float
+        self,
+        client: StreamingClient,
+        *,
+        model: str,
+        guard: Guard,
+        clock: Clock,
+        silence_seconds: float,
+        first_token_seconds: float | None = None,
     ) -> None:
         self.name = model
         self._client = client
@@ -56,6 +63,7 @@ class OpenAiModel:
         self._silence_seconds = silence_seconds
         self._post = client.prepare_post("chat/completions", headers=_HEADERS)
         self._requests = RequestWriter(model)
+        self._first_token_seconds = first_token_seconds or silence_seconds
 
     async def stream(
         self, messages: Sequence[ModelMessage], tools: Sequence[ToolSpec], *, deadline: Deadline
@@ -65,7 +73,7 @@ class OpenAiModel:
         async def open_answer() -> _OpenAnswer:
             return await self._open(body)
 
-        opening = Deadline(self._clock, min(self._silence_seconds, deadline.remaining()))
+        opening = Deadline(self._clock, min(self._first_token_seconds, deadline.remaining()))
         answer = await self._guard.run(open_answer, deadline=opening)
         assembler = AnswerAssembler()
         chunks = answer.first

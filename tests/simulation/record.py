@@ -475,9 +475,7 @@ class SqlTables:
                     self.put_outbox(item)
             if turn is None:
                 return 0
-            same = turn.result and msgspec.structs.replace(
-                turn.result, durability=commit.result.durability
-            )
+            same = turn.result and msgspec.structs.replace(turn.result, durability=commit.result.durability)
             if same != commit.result:
                 row.version += 1
                 row.sources.append("dropped")
