@@ -6,7 +6,7 @@ Each is a context manager that patches the real code, or the record where the pa
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 from unittest.mock import patch
@@ -15,12 +15,11 @@ from agent.turn import effects
 from agent.turn.effects import TurnTools
 from agent.turn.inputs import ChatRequest, Submission
 from agent.turn.pipeline import TurnPipeline
-from agent.workers.outbox import OutboxDispatcher
 from agent.workers.sweeper import Sweeper
 from core.errors import DependencyError
 from core.ids import derived_id
 from core.messages import Durability, Message
-from core.records import Notification, OutboxItem
+from core.resilience.deadline import Deadline
 from state.models import ConversationState, CustomerState
 from state.recovery import StateRecoveryHandler
 from state.redis import journal, journal_store
@@ -29,8 +28,6 @@ from state.redis.journal import RedisJournal
 from state.store import (
     ConversationRecord,
     EffectRecord,
-    IncomingMessage,
-    Intake,
     JournalSink,
     Lease,
     Snapshot,
@@ -44,16 +41,27 @@ from tools.notify import Notify
 
 Mutant = Callable[[], AbstractContextManager[object]]
 
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """Worlds in which only these faults happen; `is_strict` where they excuse nothing."""
+
+    faults: tuple[str, ...] = ()
+    is_strict: bool = False
+
+
 MUTANTS: dict[str, Mutant] = {}
-FAULTS: dict[str, Sequence[str]] = {
-    "the_journal_is_written_without_comparing": ("kill sql",),
-    "intake_without_a_look_at_the_journal": ("cut from sql",),
-    "an_effects_key_of_its_turn_alone": ("dual partition",),
-    "a_mail_planned_in_the_journal_is_sent_at_once": ("dual partition", "kill sql"),
-    "the_last_word_on_an_effect_stands": ("dual partition", "kill sql"),
-    "what_a_turn_put_off_is_sent_unasked": ("dual partition", "kill sql"),
+FOCUS: dict[str, Focus] = {
+    "the_journal_is_written_without_comparing": Focus(("kill sql",), is_strict=True),
+    "intake_without_a_look_at_the_journal": Focus(("cut from sql",)),
+    "an_effects_key_of_its_turn_alone": Focus(("dual partition",)),
+    "a_mail_planned_in_the_journal_is_sent_at_once": Focus(("dual partition", "kill sql")),
+    "the_last_word_on_an_effect_stands": Focus(("dual partition", "kill sql")),
+    "what_a_turn_put_off_is_sent_unasked": Focus(("dual partition", "kill sql")),
+    "nothing_is_handed_on_to_the_copy": Focus(("kill sql",), is_strict=True),
+    "the_same_answer_is_taken_for_another": Focus(("stall sql",), is_strict=True),
 }
-"""For those that any world is unlikely to find out: what goes wrong in the worlds that are."""
+"""For those that any world is unlikely to find out: the worlds that do."""
 
 
 def _mutant(make: Callable[[], Iterator[None]]) -> Mutant:
@@ -62,11 +70,16 @@ def _mutant(make: Callable[[], Iterator[None]]) -> Mutant:
     return made
 
 
+def judged(seed: int, focus: Focus) -> list[str]:
+    with silence():
+        return run_seed(seed, faults=focus.faults, is_strict=focus.is_strict).violations
+
+
 def first_kill(name: str, *, seeds: Sequence[int]) -> tuple[int, str] | None:
     """The first seed in which the broken protocol is found out, and what was wrong; None if it never is."""
-    with silence(), MUTANTS[name]():
+    with MUTANTS[name]():
         for seed in seeds:
-            violations = run_seed(seed, faults=FAULTS.get(name, ())).violations
+            violations = judged(seed, FOCUS.get(name, Focus()))
             if violations:
                 return seed, violations[0]
     return None
@@ -275,16 +288,10 @@ def _the_last_word_on_an_effect_stands() -> Iterator[None]:
 
 @_mutant
 def _what_a_turn_put_off_is_sent_unasked() -> Iterator[None]:
-    send = OutboxDispatcher._send
+    async def effect(_: StateRecoveryHandler, tenant: str, key: str) -> None:
+        return None
 
-    async def unasked(dispatcher: OutboxDispatcher, item: OutboxItem, notification: Notification) -> None:
-        async def effect(*_: str) -> None:
-            return None
-
-        with patch.object(dispatcher._store, "effect", effect):
-            await send(dispatcher, item, notification)
-
-    with patch.object(OutboxDispatcher, "_send", unasked):
+    with patch.object(StateRecoveryHandler, "effect", effect):
         yield
 
 
@@ -297,16 +304,28 @@ def _the_journal_is_written_without_comparing() -> Iterator[None]:
 
 
 @_mutant
+def _nothing_is_handed_on_to_the_copy() -> Iterator[None]:
+    async def hand_on(*_: object) -> None:
+        return
+
+    with patch.object(RedisJournal, "_hand_on", hand_on):
+        yield
+
+
+@_mutant
+def _the_same_answer_is_taken_for_another() -> Iterator[None]:
+    with patch.object(record, "is_the_same_answer", lambda *_: False):
+        yield
+
+
+@_mutant
 def _intake_without_a_look_at_the_journal() -> Iterator[None]:
-    async def intake(store: StateRecoveryHandler, message: IncomingMessage) -> Intake:
-        async def no_look(*_: object, **__: object) -> bool:
-            return True
+    async def drain_first(store: StateRecoveryHandler, *place: str, deadline: Deadline | None = None) -> bool:
+        is_intake = deadline is not None
+        return is_intake or await drain(store, *place, deadline=deadline)
 
-        with patch.object(store, "_drain_first", no_look):
-            return await take(store, message)
-
-    take = StateRecoveryHandler.intake
-    with patch.object(StateRecoveryHandler, "intake", intake):
+    drain = StateRecoveryHandler._drain_first
+    with patch.object(StateRecoveryHandler, "_drain_first", drain_first):
         yield
 
 

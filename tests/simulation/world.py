@@ -109,7 +109,10 @@ class World:
         )
 
         def took(conversation_id: str, client_message_id: str, replica: str) -> None:
-            could_know = self.loop.time() - self._trouble_at.get(replica, 0.0) > _TROUBLE_LASTS_SECONDS
+            could_know = (
+                self.loop.time() - self._trouble_at.get(replica, -_TROUBLE_LASTS_SECONDS)
+                > _TROUBLE_LASTS_SECONDS
+            )
             checker.look()
             checker.overtakes(conversation_id, client_message_id, could_know=could_know)
 
