@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.turn.effects import TurnTools
 from core.clock import SystemClock
@@ -27,6 +26,7 @@ from core.resilience.guard import Guard
 from core.telemetry.logging import StructuredErrorLogger, get_logger
 from state.models import ConversationState, CustomerState
 from state.opening import OpenState
+from state.sql.connection import Connection
 from state.sql.tables import conversations, customer_state, effects, messages, metadata, outbox, turns
 from state.store import Intake, Lease, Snapshot
 from tests.contracts.databases import answer, message
@@ -228,7 +228,7 @@ class Ours:
         ]
         of_ada += [customer_state.delete(), effects.delete()]
 
-        async def write(connection: AsyncConnection) -> None:
+        async def write(connection: Connection) -> None:
             for statement in of_ada:
                 await connection.execute(statement)
 
@@ -239,7 +239,7 @@ class Ours:
             key async for key in self._redis.scan_iter() if words.encode() in await _content(self._redis, key)
         ]
 
-        async def read(connection: AsyncConnection) -> Sequence[str]:
+        async def read(connection: Connection) -> Sequence[str]:
             names = []
             for table in metadata.sorted_tables:
                 rows = (await connection.execute(sa.select(table))).all()
@@ -250,14 +250,14 @@ class Ours:
         return [*await self._opened.database.read(read), *(key.decode() for key in found)]
 
     async def stored(self) -> bytes:
-        async def read(connection: AsyncConnection) -> bytes:
+        async def read(connection: Connection) -> bytes:
             query = sa.select(conversations.c.state).where(self._is_adas())
             return bytes((await connection.execute(query)).scalar_one())
 
         return await self._opened.database.read(read)
 
     async def store(self, raw: bytes) -> None:
-        async def write(connection: AsyncConnection) -> None:
+        async def write(connection: Connection) -> None:
             await connection.execute(conversations.update().where(self._is_adas()).values(state=raw))
 
         await self._opened.database.write(write)
