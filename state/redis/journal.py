@@ -9,7 +9,6 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -21,10 +20,18 @@ from core.messages import Durability, Message
 from core.telemetry.logging import get_logger
 from state.codec import decode, encode
 from state.identifiers import conversation_id_of, message_id_of
-from state.journal import CommitEntry, EffectEntry, encode_entry
+from state.journal import EffectEntry, encode_entry
 from state.redis.client import asking_redis, configurations, tagged
 from state.redis.copy import Copied, RedisStateCopy
-from state.redis.document import Change, Document, begun_by, begun_with, page_of, snapshot_of
+from state.redis.document import (
+    Change,
+    Document,
+    begun_by,
+    begun_with,
+    entry_without_document,
+    page_of,
+    snapshot_of,
+)
 from state.store import (
     ConversationRecord,
     EffectRecord,
@@ -353,7 +360,7 @@ class RedisJournal:
             )
         if revision is None:
             return None, b""
-        return self._change(decode(document, Document), _parsed(now)), revision
+        return self._change(decode(document, Document), _parsed(now), stored=document), revision
 
     async def _begun_with(self, copied: Copied, *, fresh: Sequence[Message] = ()) -> Change:
         now = await self._now()
@@ -373,12 +380,13 @@ class RedisJournal:
             )
         return decode(stored, EffectRecord)
 
-    def _change(self, document: Document, now: tuple[int, int]) -> Change:
+    def _change(self, document: Document, now: tuple[int, int], *, stored: bytes | None = None) -> Change:
         return Change(
             document,
             now=_microseconds(now),
             owner=self._owner,
             lease_microseconds=self._lease_microseconds,
+            stored=stored,
         )
 
     async def _write(self, change: Change, revision: bytes) -> bool:
@@ -396,7 +404,7 @@ class RedisJournal:
                 args=(
                     revision,
                     secrets.token_hex(8),
-                    encode(change.document),
+                    change.encoded(),
                     _member(record.tenant, record.conversation_id),
                     _TURN_SECONDS_KEPT,
                     len(change.entries),
@@ -419,7 +427,6 @@ class RedisJournal:
             durability=Durability.REDIS,
             result=commit.result,
         )
-        entry = CommitEntry(replace(commit, lease=replace(lease, basis=None)))
         async with asking_redis(self._timeout):
             await self._append_script(
                 keys=(
@@ -428,7 +435,7 @@ class RedisJournal:
                     _turn_key(lease.tenant, lease.turn_id),
                 ),
                 args=(
-                    encode_entry(entry),
+                    encode_entry(entry_without_document(commit)),
                     _member(lease.tenant, lease.conversation_id),
                     encode(record),
                     _TURN_SECONDS_KEPT,
