@@ -4,7 +4,7 @@ The composition root: the one place that knows which class does what, and in whi
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +24,7 @@ from agent.models.openai import OpenAiModel
 from agent.replay.targets import InProcessTarget, ReplayTarget
 from agent.turn.pipeline import TurnPipeline, TurnPolicy
 from agent.workers.drain import JournalDrain
+from agent.workers.late_start import UNREACHABLE, LateStart
 from agent.workers.outbox import OutboxDispatcher
 from agent.workers.reindex import Reindexing
 from agent.workers.supervise import supervised
@@ -40,7 +41,7 @@ from core.resilience.retry import RetryBudget
 from core.settings import Settings
 from core.telemetry.logging import StructuredErrorLogger, get_logger
 from core.telemetry.metrics import Metrics
-from state.opening import OpenState, migrate, open_state
+from state.opening import OpenState, migrate, migrations, open_state
 from state.redis.journal import RedisJournal
 from tools.adapters.console import ConsoleChannel
 from tools.adapters.smtp import SmtpChannel, SmtpServer
@@ -82,14 +83,17 @@ def _guards(settings: Settings, *, clock: Clock, rng: random.Random, metrics: Me
 
 
 @asynccontextmanager
-async def open_careline(settings: Settings, *, library: Settings | None = None) -> AsyncIterator[Careline]:
+async def open_careline(
+    settings: Settings, *, library: Settings | None = None, may_wait: bool = False
+) -> AsyncIterator[Careline]:
     """
     Everything open and running; closed in reverse order, turns first.
 
-    `library` names the database with the articles where it is not this one: a replay's scratch database has none.
+    `library` names the database with the articles where it is not this one: a replay's scratch database has none. `may_wait`:
+    databases that are away are waited for, while it serves what it can without them.
 
     Raises:
-        CarelineError: a database that is needed to start cannot be reached.
+        CarelineError: a database is away, refuses us, or has what this version cannot work with.
     """
     clock: Clock = SystemClock()
     rng = random.Random()
@@ -100,7 +104,16 @@ async def open_careline(settings: Settings, *, library: Settings | None = None) 
             clock=clock, rng=rng, contact=settings.contact_address, observer=metrics
         )
         owner = new_id("replica")
-        records = await _open_records(settings, guards, clock, owner, stack)
+        records = await stack.enter_async_context(
+            open_state(settings, sql=guards["sql"], redis=guards["redis"], clock=clock, owner=owner)
+        )
+        start = LateStart(
+            migrations(settings),
+            secret=lambda: records.secrets.secret("visitors"),
+            may_wait=may_wait,
+            clock=clock,
+        )
+        await start.run_once()
         shelf = await _open_records(library, guards, clock, owner, stack) if library is not None else records
         embedder = await _open_embedder(degradation)
         tenants = {DEFAULT_TENANT, *(key.tenant for key in settings.server_keys())}
@@ -154,6 +167,7 @@ async def open_careline(settings: Settings, *, library: Settings | None = None) 
             observer=metrics,
         )
         _watch(degradation, guards, records, knowledge, embedder)
+        _keep_from(start, guards, records)
         if records.journal is not None:
             await _check_journal(records.journal)
         reindexing = Reindexing(
@@ -176,6 +190,7 @@ async def open_careline(settings: Settings, *, library: Settings | None = None) 
                     ).run,
                     "drain": JournalDrain(records.conversations, drained=dispatcher.wake, clock=clock).run,
                     "reindexing": reindexing.run,
+                    "start": start.run,
                 },
                 clock,
             )
@@ -190,7 +205,7 @@ async def open_careline(settings: Settings, *, library: Settings | None = None) 
             limits=limits,
             metrics=metrics,
             clock=clock,
-            visitor_secret=await records.secrets.secret("visitors"),
+            visitor_secret=start.visitor_secret,
             log=log,
             identity_client=await _identity_client(settings, stack),
         )
@@ -241,6 +256,17 @@ async def migrate_all(settings: Settings) -> None:
     await migrate(settings)
 
 
+async def migrate_once(settings: Settings) -> None:
+    """Before the workers start, so that they need not wait for each other; they do what cannot be done yet."""
+    for migration in migrations(settings):
+        try:
+            await migration.run()
+        except DependencyUnavailable as away:
+            if away.reason != UNREACHABLE:
+                raise
+            log.warning("start.database_away", dependencies=list(migration.dependencies), error=str(away))
+
+
 async def accept_sql(settings: Settings, tenant: str, conversation_id: str) -> None:
     """
     Drop what Redis copied of a conversation, so that it goes on from SQL.
@@ -282,7 +308,10 @@ async def _check_journal(journal: RedisJournal) -> None:
     """Say at the start what an operator would else learn from the first outage of SQL."""
     try:
         if not await journal.is_durable():
-            log.warning("journal.redis_not_durable", needs="appendonly yes, appendfsync always, noeviction")
+            log.warning(
+                "journal.redis_not_durable",
+                needs="noeviction, and: appendonly yes with appendfsync always, or WAITAOF, or min-replicas-to-write",
+            )
     except CarelineError as exc:
         log.warning("journal.not_checked", error=str(exc))
 
@@ -396,6 +425,25 @@ def _watch(
             await knowledge.check_vectors()
 
         degradation.add_probe("vectors", vectors_work)
+
+
+def _keep_from(start: LateStart, guards: Mapping[str, Guard], records: OpenState) -> None:
+    """A database without this version's tables is not asked, even where it answers."""
+
+    def may_be_used(dependencies: Sequence[str]) -> None:
+        if "sql" in dependencies:
+            records.conversations.let_sql_go()
+        for name in isolated.intersection(dependencies):
+            guards[name].breaker.close()
+
+    start.may_be_used = may_be_used
+    isolated = set(start.unready)
+    if "sql" in start.unready:
+        records.conversations.hold_sql()
+        if records.journal is not None:
+            isolated.remove("sql")  # the drain says when it is back in use
+    for name in isolated:
+        guards[name].breaker.isolate()
 
 
 async def _identity_client(settings: Settings, stack: AsyncExitStack) -> httpx.AsyncClient | None:

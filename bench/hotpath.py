@@ -232,7 +232,7 @@ class Measured:
             f"{name:<44} {self.cpu_seconds * 1000:6.2f} ms CPU a turn ({min(self.cpu) * 1000:.2f} to "
             f"{max(self.cpu) * 1000:.2f}), p50 {statistics.median(waited) * 1000:.0f} ms, "
             f"p95 {waited[int(len(waited) * 0.95)] * 1000:.0f} ms, "
-            f"{statistics.median(self.turns_a_second):.0f} turns/s"
+            f"{statistics.median(self.turns_a_second):.0f} turns/s, {self._customers.resent} sent again"
         )
 
 

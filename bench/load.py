@@ -12,15 +12,20 @@ import aiohttp
 KEY = "bench-server-key-0123456789"
 CUSTOMER = "cus_bench_{number}"
 QUESTION = "Where is my order, and when will it come?"
+_MOST_RESENT = 200
 _numbers = itertools.count()
 
 
 class Customers:
-    """`numbers` says which customers; a customer goes on in the conversation that the first answer named."""
+    """
+    `numbers` says which customers; a customer goes on in the conversation that the first answer named, and sends a message
+    again that was refused for the moment (`resent` counts).
+    """
 
     def __init__(self, url: str, numbers: Sequence[int]) -> None:
         self._url = f"{url}/v1/chat"
         self._conversations: dict[int, str | None] = dict.fromkeys(numbers)
+        self.resent = 0
 
     async def ask(
         self, turns: int, *, at_once: int | None = None, expected: str | None = None, are_new: bool = False
@@ -63,8 +68,13 @@ class Customers:
         if conversation is not None:
             body["conversation_id"] = conversation
         began = time.perf_counter()
-        async with session.post(self._url, json=body) as response:
-            answer = await response.json()
+        while True:
+            async with session.post(self._url, json=body) as response:
+                answer = await response.json()
+            if response.status != 503 or self.resent > _MOST_RESENT:
+                break
+            self.resent += 1
+            await asyncio.sleep(float(response.headers["Retry-After"]))
         seconds = time.perf_counter() - began
         is_wanted = (
             response.status == 200 and answer.get("brain", "llm") == "llm" and not answer.get("degraded")

@@ -139,6 +139,7 @@ class EffectRecord:
     One planned tool call with an effect. `status` goes intent → confirmed | queued | unknown | failed.
 
     A re-run of the turn finds the stored plan under the same key and carries on from it, whatever its brain says now.
+    `is_journaled` says that it was planned while SQL could not be asked whether anybody else has begun it.
     """
 
     tenant: str
@@ -150,6 +151,7 @@ class EffectRecord:
     status: Literal["intent", "confirmed", "queued", "unknown", "failed"] = "intent"
     reference: str | None = None
     value: dict[str, Any] = field(default_factory=dict)
+    is_journaled: bool = False
 
 
 class SearchResult(msgspec.Struct, frozen=True):

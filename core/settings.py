@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from core.addresses import redis_address
 from core.identity import DEFAULT_TENANT, Role
+from core.postgres_url import with_hosts_in_query
 
 _SQLITE_PATIENCE = 5
 _RATE = re.compile(r"\s*(0|[1-9]\d*\s*/\s*(second|minute|hour|day))\s*")
@@ -85,7 +86,8 @@ class Settings(BaseSettings):
 
     database_url: str = Field(
         "sqlite+aiosqlite:///careline.db",
-        description="The record of everything: `sqlite+aiosqlite:///FILE` or `postgresql+psycopg://USER:PASSWORD@HOST/NAME`.",
+        description="The record of everything: `sqlite+aiosqlite:///FILE` or `postgresql+psycopg://USER:PASSWORD@HOST/NAME`; "
+        "`…@HOST:PORT,HOST:PORT/NAME` follows a failover to whichever host takes writes.",
     )
     customers_database_url: str | None = Field(
         None, description="Where the tables `customers` and `orders` live, when not in the main database."
@@ -97,6 +99,11 @@ class Settings(BaseSettings):
         None,
         description="`redis://HOST:PORT/DB`, `redis+sentinel://[USER:PASSWORD@]HOST:PORT,HOST:PORT/SERVICE/DB` or "
         "`redis+cluster://[USER:PASSWORD@]HOST:PORT,HOST:PORT`; `rediss…` with TLS. Left out, SQL serves alone.",
+    )
+    redis_durability: Literal["checked", "trusted"] = Field(
+        "checked",
+        description="Whether Redis may keep messages while SQL is down: `checked`, where it shows that it forgets nothing "
+        "(docs/operations.md says how); `trusted`, where you vouch for a hosted Redis that does not show it.",
     )
 
     model_url: str | None = Field(
@@ -194,8 +201,10 @@ class Settings(BaseSettings):
     def _urls_can_be_used(cls, value: Url, info: ValidationInfo) -> Url:
         if value is not None and info.field_name is not None:
             schemes, shape = _URLS[info.field_name]
-            if not _is_url(value.get_secret_value() if isinstance(value, SecretStr) else value, schemes):
+            text = value.get_secret_value() if isinstance(value, SecretStr) else value
+            if not _is_url(text, schemes):
                 raise ValueError(shape)
+            with_hosts_in_query(text)
         return value
 
     @field_validator("redis_url")

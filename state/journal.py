@@ -58,6 +58,29 @@ class EffectEntry(_Entry, frozen=True, tag="effect"):
 Entry = MessageEntry | LeaseEntry | CommitEntry | EffectEntry
 
 
+_WORTH = {"failed": 0, "queued": 2, "intent": 3, "unknown": 4, "confirmed": 5}
+_JOURNALED_INTENT_WORTH = 1
+
+
+def counts_for_more(new: EffectRecord, known: EffectRecord | None) -> bool:
+    """
+    Whether `new` takes the place of what is known of the effect, perhaps from another store and another run of its turn.
+
+    What may have happened counts for more than what was put off, and what has happened for most. A plan made in the journal is
+    put off until SQL has it, so nothing has happened under it.
+    """
+    if known is None:
+        return True
+    is_its_outcome = known.status == "intent" and new.arguments.get("run") == known.arguments.get("run")
+    return _worth(new) > _worth(known) or (is_its_outcome and new.status != "intent")
+
+
+def _worth(effect: EffectRecord) -> int:
+    if effect.status == "intent" and effect.is_journaled:
+        return _JOURNALED_INTENT_WORTH
+    return _WORTH[effect.status]
+
+
 def encode_entry(entry: Entry) -> bytes:
     if isinstance(entry, CommitEntry) and entry.state is not None:
         # Told once, in the form that another version can read and lay over what it has.

@@ -3,7 +3,7 @@ Open what the settings name: databases, Redis, and every store on them.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,8 +13,12 @@ from state.events import RecoveringTurnEvents
 from state.recovery import StateRecoveryHandler
 from state.redis.client import open_redis
 from state.redis.copy import RedisStateCopy
+from state.redis.durability import RedisDurability
 from state.redis.events import LONGEST_BLOCK_SECONDS, RedisTurnEvents
 from state.redis.journal import RedisJournal
+from state.redis.journal_store import JOURNAL_TAG
+from state.redis.secrets import RedisSecrets
+from state.secrets import SharedSecrets
 from state.sql.conversations import SqlConversationStore
 from state.sql.customers import SqlCustomerDirectory
 from state.sql.engine import Database
@@ -41,7 +45,7 @@ class OpenState:
     tickets: SqlTicketDesk
     articles: SqlArticles
     embeddings: SqlEmbeddings
-    secrets: SqlSecrets
+    secrets: SharedSecrets
     database: Database
     customers_database: Database
     tickets_database: Database
@@ -49,18 +53,44 @@ class OpenState:
     journal: RedisJournal | None
 
 
-async def migrate(settings: Settings) -> None:
-    """Bring every configured database to the tables of this version."""
-    own = [Branch.RECORD]
-    for url, branch in (
-        (settings.customers_database_url, Branch.CUSTOMERS),
-        (settings.tickets_database_url, Branch.TICKETS),
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """Of one database: what must not be asked of it before it has the tables of this version."""
+
+    url: str
+    branches: Mapping[str, Branch]
+
+    @property
+    def dependencies(self) -> Sequence[str]:
+        return tuple(self.branches)
+
+    async def run(self) -> None:
+        """
+        Raises:
+            DependencyUnavailable: reason "unreachable" where it may yet answer; else it refuses us.
+        """
+        await asyncio.to_thread(upgrade, self.url, branches=tuple(self.branches.values()))
+
+
+def migrations(settings: Settings) -> Sequence[Migration]:
+    """One for each configured database."""
+    own = {"sql": Branch.RECORD}
+    found = []
+    for dependency, url, branch in (
+        ("customers", settings.customers_database_url, Branch.CUSTOMERS),
+        ("tickets", settings.tickets_database_url, Branch.TICKETS),
     ):
         if url is None:
-            own.append(branch)
+            own[dependency] = branch
         else:
-            await asyncio.to_thread(upgrade, url, branches=(branch,))
-    await asyncio.to_thread(upgrade, settings.database_url, branches=own)
+            found.append(Migration(url, {dependency: branch}))
+    return (*found, Migration(settings.database_url, own))
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring every configured database to the tables of this version. Raises as `Migration.run`."""
+    for migration in migrations(settings):
+        await migration.run()
 
 
 @asynccontextmanager
@@ -84,6 +114,7 @@ async def open_state(
         tickets_database = opened(settings.tickets_database_url, "tickets")
         copy: RedisStateCopy | None = None
         journal: RedisJournal | None = None
+        secret_copies: RedisSecrets | None = None
         events: TurnEvents = SqlTurnEvents(database, clock=clock)
         if settings.redis_url is not None:
             client = open_redis(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds)
@@ -102,9 +133,16 @@ async def open_state(
                 timeout_seconds=settings.redis_timeout_seconds,
                 lease_seconds=settings.lease_seconds,
             )
+            secret_copies = RedisSecrets(client, timeout_seconds=settings.redis_timeout_seconds)
             journal = RedisJournal(
                 client,
                 copy,
+                durability=RedisDurability(
+                    client,
+                    tag=JOURNAL_TAG,
+                    timeout_seconds=settings.redis_timeout_seconds,
+                    is_vouched_for=settings.redis_durability == "trusted",
+                ),
                 owner=owner,
                 lease_seconds=settings.lease_seconds,
                 timeout_seconds=settings.redis_timeout_seconds,
@@ -125,7 +163,7 @@ async def open_state(
             tickets=SqlTicketDesk(tickets_database, clock=clock),
             articles=SqlArticles(database),
             embeddings=SqlEmbeddings(database),
-            secrets=SqlSecrets(database),
+            secrets=SharedSecrets(SqlSecrets(database), secret_copies),
             database=database,
             customers_database=customers_database,
             tickets_database=tickets_database,

@@ -47,6 +47,7 @@ class SqlOutage:
         self._ping = ping
         self._can_go_without = can_go_without
         self.is_on = False
+        self._is_held = False
         self._asking: asyncio.Task[bool] | None = None
         self.is_down = False
         self.began: Callable[[], None] = lambda: None
@@ -58,7 +59,7 @@ class SqlOutage:
             SqlIsDown: go without it.
             DependencyUnavailable: it is slow or busy; `may_have_happened` as the call said.
         """
-        if self.is_on:
+        if self.is_on or self._is_held:
             raise SqlIsDown("sql", reason="outage", retry_after=_RETRY_AFTER_SECONDS)
         return await self.ask_anyway(attempt, deadline=deadline)
 
@@ -89,6 +90,8 @@ class SqlOutage:
         Raises:
             DependencyUnavailable, DependencyTimeout: SQL does not answer yet.
         """
+        if self._is_held:
+            raise SqlIsDown("sql", reason="held", retry_after=_RETRY_AFTER_SECONDS)
         if self._ping is not None:
             await self._ping()
 
@@ -103,6 +106,15 @@ class SqlOutage:
             await self._guard.run(self._ping)
             _log.info("state.sql_used_again")
         self.is_on = self.is_down = False
+
+    def hold(self) -> None:
+        """Go without SQL, whatever it answers, until `let_go`: it has not this version's tables."""
+        self._is_held = True
+        self._begin("held")
+
+    def let_go(self) -> None:
+        """It may be asked; where turns go without it, the drain ends that."""
+        self._is_held = False
 
     def _begin(self, reason: str | None) -> None:
         self.is_down = True

@@ -27,6 +27,7 @@ from core.resilience.deadline import Deadline
 from core.telemetry.logging import get_logger
 from state.accepted import message_from
 from state.identifiers import conversation_id_of
+from state.journal import counts_for_more
 from state.outage import SqlIsDown, SqlOutage, Unanswered
 from state.store import (
     CallGuard,
@@ -91,6 +92,13 @@ class StateRecoveryHandler:
     def on_outage(self, began: Callable[[], None]) -> None:
         """`began` is called when turns begin to go without SQL; they use it again after a `drain`."""
         self._outage.began = began
+
+    def hold_sql(self) -> None:
+        """SQL is not to be asked, whatever it answers, until `let_sql_go`: it has not this version's tables."""
+        self._outage.hold()
+
+    def let_sql_go(self) -> None:
+        self._outage.let_go()
 
     @property
     def is_sql_down(self) -> bool:
@@ -210,12 +218,17 @@ class StateRecoveryHandler:
             return await self._ask_journal(lambda journal: journal.begin_effect(effect), down)
 
     async def effect(self, tenant: str, key: str) -> EffectRecord | None:
-        journal = self._journal
+        """In the order in which a drain moves it; of two, what counts for more."""
+        journal, journaled = self._journal, None
         if journal is not None:
             journaled = await self._quietly(lambda: journal.effect(tenant, key))
-            if journaled is not None:
-                return journaled
-        return await self._ask_sql(lambda: self._record.effect(tenant, key))
+        try:
+            recorded = await self._ask_sql(lambda: self._record.effect(tenant, key))
+        except SqlIsDown:
+            if journaled is None:
+                raise
+            return journaled
+        return journaled if journaled is not None and counts_for_more(journaled, recorded) else recorded
 
     async def finish_effect(self, effect: EffectRecord) -> None:
         try:

@@ -288,13 +288,14 @@ class StateCopy(Protocol):
 
 class Journal(Protocol):
     """
-    Redis in SQL's place during an outage: same promises, kept on an append-only file.
+    Redis in SQL's place during an outage: same promises. A write that Redis has taken and not proven to keep is not acknowledged:
+    DependencyUnavailable with `may_have_happened`, and the same call again finds it.
 
     Raises StateLoadFailed for a conversation that Redis does not know: it may exist in SQL, so it is never taken for new.
     """
 
     async def is_durable(self) -> bool:
-        """Whether an acknowledged write survives a crash of Redis: appendonly with fsync always, and no eviction."""
+        """Whether an acknowledged write survives a crash of Redis: synced, or proven to be kept, and never evicted."""
         ...
 
     async def intake(self, message: IncomingMessage) -> Intake: ...

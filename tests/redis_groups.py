@@ -39,7 +39,7 @@ class SentinelGroup:
     def __enter__(self) -> Self:
         for server in self.servers:
             server.start()
-        _until(self._is_followed)
+        until(self._is_followed)
         for port in self._ports:
             file = self._folder / f"{port}.conf"
             file.write_text(
@@ -56,7 +56,7 @@ class SentinelGroup:
                         stderr=subprocess.STDOUT,
                     )
                 )
-        _until(self._know_each_other)
+        until(self._know_each_other)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,7 +76,7 @@ class SentinelGroup:
             return int(client.sentinel_masters()[SERVICE]["port"])
 
     def wait_for_another_master(self, than: int) -> None:
-        _until(lambda: self.master_port() != than)
+        until(lambda: self.master_port() != than)
 
     def _is_followed(self) -> bool:
         with self.servers[0].client() as client:
@@ -116,7 +116,7 @@ class ClusterGroup:
             capture_output=True,
             timeout=60,
         )
-        _until(self._is_whole)
+        until(self._is_whole)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -138,7 +138,7 @@ class ClusterGroup:
         return True
 
 
-def _until(is_so: Callable[[], bool]) -> None:
+def until(is_so: Callable[[], bool]) -> None:
     ends_at = time.monotonic() + _PATIENCE_SECONDS
     while True:
         with contextlib.suppress(redis.RedisError, KeyError):

@@ -52,11 +52,14 @@ def program(name: str) -> str:
 
 
 class _Server:
-    """A process that can die, fall silent and come back on the same port with the same data."""
+    """
+    A process that can die, fall silent and come back on the same port with the same data, which is kept in a folder of its own in
+    `place`.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, place: Path | None = None) -> None:
         self.port = free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="careline-test-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="careline-test-", dir=place))
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -135,10 +138,10 @@ class _Server:
 class RedisServer(_Server):
     """Append-only file synced on every write, never evicting: what Careline asks for to journal in Redis."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, place: Path | None = None) -> None:
         self._program = program("redis-server")
         self._options = options
-        super().__init__()
+        super().__init__(place)
 
     @property
     def url(self) -> str:
@@ -174,10 +177,10 @@ class RedisServer(_Server):
 
 
 class PostgresServer(_Server):
-    def __init__(self) -> None:
+    def __init__(self, place: Path | None = None) -> None:
         self._program = program("postgres")
         template = _initialised_cluster()
-        super().__init__()
+        super().__init__(place)
         self._data = self._folder / "data"
         shutil.copytree(template, self._data)
         _give_to_postgres(self._folder)
@@ -222,7 +225,7 @@ class PostgresServer(_Server):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self._folder,
-                **_as_postgres(),
+                **as_postgres(),
             )
 
     def _answers(self) -> bool:
@@ -257,12 +260,12 @@ def _initialised_cluster() -> Path:
         check=True,
         capture_output=True,
         cwd=folder,
-        **_as_postgres(),
+        **as_postgres(),
     )
     return data
 
 
-def _as_postgres() -> dict[str, Any]:
+def as_postgres() -> dict[str, Any]:
     """PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {}

@@ -164,16 +164,18 @@ class FakeChannel(Failing):
 
 
 class MemoryLedger(Failing):
-    """`fails_to_finish` leaves plans at `intent`, as a crash would."""
+    """`fails_to_finish` leaves plans at `intent`, as a crash would; `is_journal` plans as the journal does."""
 
     def __init__(self) -> None:
         super().__init__()
         self.effects: dict[tuple[str, str], EffectRecord] = {}
         self.fails_to_finish: Exception | None = None
+        self.is_journal = False
 
     async def begin_effect(self, effect: EffectRecord) -> EffectRecord:
         self._maybe_fail()
-        return self.effects.setdefault((effect.tenant, effect.key), effect)
+        planned = dataclasses.replace(effect, is_journaled=self.is_journal)
+        return self.effects.setdefault((effect.tenant, effect.key), planned)
 
     async def effect(self, tenant: str, key: str) -> EffectRecord | None:
         self._maybe_fail()

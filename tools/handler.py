@@ -10,6 +10,7 @@ chosen each of them.
 import dataclasses
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ from core.errors import (
     ConcurrentAccess,
     DataIntegrityFailed,
     DependencyRejectedInput,
+    DependencyUnavailable,
     DuplicateFound,
     ErrorContext,
     ErrorType,
@@ -103,6 +105,7 @@ class ToolErrorHandler:
         started = self._clock.monotonic()
         attempt = _Attempt()
         try:
+            call = await self._placed(name, call)
             outcome = await self._run(name, arguments, call, attempt)
         except Exception as exc:  # a failed tool must not take the turn down with it
             outcome = await self._finished_before(exc, name, call) or self._failed(exc, name, call, attempt)
@@ -114,6 +117,25 @@ class ToolErrorHandler:
                 seconds=self._clock.monotonic() - started,
             )
         return outcome
+
+    async def _placed(self, name: str, call: ToolCall) -> ToolCall:
+        """
+        With the key that an earlier run of this turn used for the same step, else the first that the turn has
+        not used for another.
+        """
+        if not call.other_keys or name not in self._registry:
+            return call
+        used: dict[str, int] = {}
+        for key in (call.key, *call.other_keys):
+            with suppress(
+                CarelineError
+            ):  # what cannot be asked now is met again under its key, when SQL is back
+                stored = await self._ledger.effect(call.tenant, key)
+                if stored is not None and (stored.turn_id, stored.tool) == (call.turn_id, name):
+                    used[key] = stored.step
+        before = [key for key, step in used.items() if step == call.step]
+        free = [key for key in (call.key, *call.other_keys) if key not in used]
+        return dataclasses.replace(call, key=(before or free or [call.key])[0])
 
     async def _finished_before(self, exc: Exception, name: str, call: ToolCall) -> ToolOutcome | None:
         """
@@ -185,8 +207,11 @@ class ToolErrorHandler:
         if stored.tool != tool.name:
             tool = self._planned_tool(stored)
         intent = msgspec.convert(stored.arguments["intent"], type=tool.intent)
-        if stored.status == "intent" and stored.arguments["run"] != attempt.run and not tool.is_repeatable:
+        is_anothers = stored.arguments["run"] != attempt.run and not stored.is_journaled
+        if stored.status == "intent" and is_anothers and not tool.is_repeatable:
             result = tool.unsure(intent, call)
+        elif stored.is_journaled and not tool.is_repeatable:
+            result = self._put_off_until_sql_is_asked(tool, intent, call)
         else:
             if stored.status == "failed":
                 # Begun again: a crash from here on must not read as "nothing happened".
@@ -198,6 +223,19 @@ class ToolErrorHandler:
             )
         await self._record(_finished(stored, result), call)
         return result
+
+    @staticmethod
+    def _put_off_until_sql_is_asked(
+        tool: EffectTool[Any, Any], intent: msgspec.Struct, call: ToolCall
+    ) -> ToolResult:
+        """
+        A replica that reaches SQL may be doing the same, and the dependency does not recognise a repeat: one
+        place decides, SQL's outbox.
+        """
+        promised = tool.put_off(intent, call)
+        if promised is None:
+            raise DependencyUnavailable("sql", f"{tool.name} must be noted there", may_have_happened=False)
+        return dataclasses.replace(promised, degraded=())
 
     async def _carried_out(
         self, tool: EffectTool[Any, Any], intent: msgspec.Struct, stored: EffectRecord, call: ToolCall

@@ -26,9 +26,9 @@ class ToolCall:
     """
     In whose name and for which turn a tool runs. Nothing in here comes from a model.
 
-    `key` identifies the effect: the same turn and step give the same key on every re-run. `context` is what
-    the customer said in the turns before, oldest first. `reload_state` re-reads the conversation after
-    concurrent access.
+    `key` identifies the effect, `step` counts the valid calls of the tool within the turn. An earlier run of
+    the turn may have used one of `other_keys` for the same step. `context` is what the customer said in the
+    turns before, oldest first. `reload_state` re-reads the conversation after concurrent access.
     """
 
     call_id: str
@@ -39,6 +39,7 @@ class ToolCall:
     turn_id: str
     locale: str
     deadline: Deadline
+    other_keys: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
     reload_state: Callable[[], Awaitable[None]] | None = None
 

@@ -20,7 +20,8 @@ from core.telemetry.metrics import Metrics
 class ServiceParts:
     """
     `dependencies` tells every dependency's state by name, `can_serve` whether any turn can be answered and
-    kept. `visitor_secret` (32 bytes or more) signs visitors' tokens: all replicas must share it.
+    kept. `visitor_secret` (32 bytes or more) signs visitors' tokens: all replicas must share it; DependencyUnavailable until it
+    is known.
     `identity_client` fetches `CARELINE_IDENTITY_JWKS_URL`; it is needed only where that is set.
     """
 
@@ -31,6 +32,6 @@ class ServiceParts:
     limits: RateLimits
     metrics: Metrics
     clock: Clock
-    visitor_secret: bytes
+    visitor_secret: Callable[[], bytes]
     log: EventLog
     identity_client: httpx.AsyncClient | None = None

@@ -5,7 +5,7 @@ service.
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -49,9 +49,7 @@ class Visitor:
 class VisitorTokens:
     """A visitor keeps one `anon_` id for as long as the token is renewed within a day of its end."""
 
-    def __init__(self, secret: bytes, *, life: timedelta, clock: Clock) -> None:
-        if len(secret) < 32:
-            raise ValueError("the visitors' secret must be at least 32 bytes long")
+    def __init__(self, secret: Callable[[], bytes], *, life: timedelta, clock: Clock) -> None:
         self._secret = secret
         self._life = life
         self._clock = clock
@@ -68,7 +66,7 @@ class VisitorTokens:
             "aud": _VISITOR_AUDIENCE,
             "exp": int(ends.timestamp()),
         }
-        return VISITOR_PREFIX + jwt.encode(claims, self._secret, algorithm="HS256"), named, ends
+        return VISITOR_PREFIX + jwt.encode(claims, self._secret(), algorithm="HS256"), named, ends
 
     def read(self, token: str, *, is_renewal: bool = False) -> Visitor:
         """
@@ -76,8 +74,9 @@ class VisitorTokens:
 
         Raises:
             AuthenticationFailed: not ours, altered, or too old.
+            DependencyUnavailable: it cannot be told yet.
         """
-        claims = _decoded(token.removeprefix(VISITOR_PREFIX), self._secret, "HS256", _VISITOR_AUDIENCE)
+        claims = _decoded(token.removeprefix(VISITOR_PREFIX), self._secret(), "HS256", _VISITOR_AUDIENCE)
         grace = _RENEWABLE_SECONDS if is_renewal else 0
         if self._clock.now().timestamp() >= claims["exp"] + grace:
             raise AuthenticationFailed("The visitor's token has expired.")

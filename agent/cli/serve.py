@@ -36,13 +36,13 @@ def serve(
 
 
 def _run_workers(settings: Settings) -> None:
-    """The tables are brought up to date once, before the first worker looks at them."""
-    from agent.bootstrap import migrate_all
+    """The tables are brought up to date once, before the first worker looks at them, where the databases can be reached."""
+    from agent.bootstrap import migrate_once
     from agent.cli.listening import announce, bind
     from agent.cli.workers import run_workers
 
     with contextlib.closing(bind(settings.host, settings.port)) as listener:
-        asyncio.run(migrate_all(settings))
+        asyncio.run(migrate_once(settings))
         announce(listener, settings)
         run_workers(settings, listener)
 
@@ -62,7 +62,7 @@ async def _run(settings: Settings, inherited_socket: int | None) -> None:
     else:
         listener = bind(settings.host, settings.port)
     with contextlib.closing(listener):
-        async with open_careline(settings) as careline:
+        async with open_careline(settings, may_wait=True) as careline:
             app = create_app(careline.parts, pages=[widget_router()])
             if not is_worker:
                 url = url_of(listener)

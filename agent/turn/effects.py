@@ -1,13 +1,15 @@
 """
 The tools of one turn, bound to the conversation's owner, with everything they did collected for the commit.
 
-An effect's key counts the valid calls of its own tool within the turn, so a turn that is run again, perhaps by another brain
-with other searches in between or a slip in its arguments, gives each of its effects the same key.
+An effect's key is made of the message that asked for it and counts the valid calls of its own tool for that message. So a turn
+that is run again, perhaps by another brain with other searches in between or a slip in its arguments, gives each of its effects
+the same key; and so do two turns that both answer the message, because SQL and the journal grouped the messages differently.
 """
 
 import asyncio
+import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
 
@@ -16,10 +18,13 @@ from core.clock import Clock
 from core.errors import ErrorType
 from core.identity import Caller
 from core.ids import derived_id
-from core.messages import Action
+from core.messages import Action, Message
 from core.records import OutboxItem
 from core.resilience.deadline import Deadline
+from state.identifiers import turn_id_of
 from tools.protocol import ToolCall, ToolOutcome
+
+_WORD = re.compile(r"\w+")
 
 
 class ToolRunner(Protocol):
@@ -39,6 +44,7 @@ class TurnTools:
         conversation_id: str,
         turn_id: str,
         locale: str,
+        fresh: Sequence[Message],
         context: tuple[str, ...],
         deadline: Deadline,
         reload_state: Callable[[], Awaitable[None]],
@@ -50,6 +56,7 @@ class TurnTools:
         self._conversation_id = conversation_id
         self._turn_id = turn_id
         self._locale = locale
+        self._fresh = fresh
         self._context = context
         self._deadline = deadline
         self._reload_state = reload_state
@@ -57,6 +64,7 @@ class TurnTools:
         self._clock = clock
         self._calls_of: Counter[str] = Counter()
         self._valid_calls_of: Counter[str] = Counter()
+        self._valid_calls_for: Counter[tuple[str, str]] = Counter()
         self.outcomes: list[ToolOutcome] = []
         self.seconds = 0.0
         self._under_way = 0
@@ -86,10 +94,12 @@ class TurnTools:
     async def _call(self, tool: str, arguments: Mapping[str, Any]) -> ToolOutcome:
         self._calls_of[tool] += 1
         step = self._valid_calls_of[tool] + 1
-        identity = (self._caller.tenant, self._turn_id, tool)
+        asking = asked_by(self._fresh, arguments)
+        key, *other_keys = self._keys(tool, asking, step)
         call = ToolCall(
-            call_id=derived_id("call", *identity, str(self._calls_of[tool])),
-            key=derived_id("effect", *identity, str(step)),
+            call_id=derived_id("call", self._caller.tenant, self._turn_id, tool, str(self._calls_of[tool])),
+            key=key,
+            other_keys=tuple(other_keys),
             step=step,
             caller=self._caller,
             conversation_id=self._conversation_id,
@@ -106,7 +116,23 @@ class TurnTools:
         self.outcomes.append(outcome)
         if not _was_refused_unread(outcome):
             self._valid_calls_of[tool] += 1
+            self._valid_calls_for[tool, asking.message_id] += 1
         return outcome
+
+    def _keys(self, tool: str, asking: Message, step: int) -> list[str]:
+        """First the call's own. In a turn of several messages, an earlier run may have used one of the others for it."""
+        first = self._valid_calls_for[tool, asking.message_id] + 1
+        keys = [self._key(tool, asking, n) for n in range(first, step + 1)]
+        if len(self._fresh) == 1:
+            return keys[:1]
+        others = (message for message in self._fresh if message is not asking)
+        return keys + [self._key(tool, message, n) for message in others for n in range(1, step + 1)]
+
+    def _key(self, tool: str, asking: Message, n: int) -> str:
+        """Under the turn that the message would have to itself, so that most keys are their turns'."""
+        tenant = self._caller.tenant
+        alone = turn_id_of(tenant, self._conversation_id, asking.message_id)
+        return derived_id("effect", tenant, alone, tool, str(n))
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -131,6 +157,16 @@ class TurnTools:
     @property
     def hands_over(self) -> bool:
         return any(outcome.hands_over for outcome in self.outcomes)
+
+
+def asked_by(fresh: Sequence[Message], arguments: Mapping[str, Any]) -> Message:
+    """The message whose words stand in the arguments; where that can be said of none more than of others, the newest."""
+    if len(fresh) == 1:
+        return fresh[0]
+    words = set(_WORD.findall(repr(sorted(arguments.items())).casefold()))
+    return max(
+        fresh, key=lambda message: (len(words & set(_WORD.findall(message.text.casefold()))), message.seq)
+    )
 
 
 def _was_refused_unread(outcome: ToolOutcome) -> bool:

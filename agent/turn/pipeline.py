@@ -316,6 +316,7 @@ class TurnPipeline:
             conversation_id=lease.conversation_id,
             turn_id=lease.turn_id,
             locale=turn.locale,
+            fresh=turn.fresh,
             context=search_context(snapshot),
             deadline=self._tools_deadline(turn),
             reload_state=reload_state,

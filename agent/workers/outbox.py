@@ -51,6 +51,8 @@ class Notes(Protocol):
         self, tenant: str, conversation_id: str, *, key: str, text: str, at: datetime
     ) -> None: ...
 
+    async def effect(self, tenant: str, key: str) -> EffectRecord | None: ...
+
     async def begin_effect(self, effect: EffectRecord) -> EffectRecord: ...
 
     async def finish_effect(self, effect: EffectRecord) -> None: ...
@@ -168,8 +170,18 @@ class OutboxDispatcher:
         """
         A channel does not know keys, so the ledger remembers that a sending began.
 
-        One that began in an earlier life of this item and never ended is not begun again.
+        One that began in an earlier life of this item and never ended is not begun again. Nor is one that a
+        turn began: it was put off by another, which could not ask the ledger.
         """
+        asked = await self._store.effect(item.tenant, item.key)
+        if asked is not None and asked.status == "confirmed":
+            await self._sent(item, asked.reference)
+            return
+        if asked is not None and (
+            asked.status == "unknown" or (asked.status == "intent" and not asked.is_journaled)
+        ):
+            await self._give_up(item, error="fate_unknown", sentence="notification_unknown")
+            return
         run = new_id("run")
         plan = EffectRecord(
             tenant=item.tenant,

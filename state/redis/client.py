@@ -8,10 +8,12 @@ seconds. Here nothing is repeated; whoever calls decides what a repeat would do.
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import quote
 
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     BusyLoadingError,
     ClusterDownError,
@@ -71,17 +73,18 @@ def _quoted(part: str) -> str:
     return quote(part, safe="", errors="surrogatepass")
 
 
-async def configurations(
-    client: Redis | RedisCluster, *patterns: str
-) -> Sequence[Mapping[str | None, str | None]]:
-    """Of each server that may have to hold a write."""
+async def nodes_that_write(
+    client: Redis | RedisCluster, *, timeout_seconds: float
+) -> Sequence[Mapping[str, Any]]:
+    """How to ask each server that may have to hold a write: the further arguments of a command."""
     if not isinstance(client, RedisCluster):
-        return [await client.config_get(*patterns)]
+        return [{}]
     primaries = client.get_primaries()
     if not primaries:
-        await client.initialize()
+        async with asking_redis(timeout_seconds):
+            await client.initialize()
         primaries = client.get_primaries()
-    return [await client.config_get(*patterns, target_nodes=node) for node in primaries]
+    return [{"target_nodes": node} for node in primaries]
 
 
 @asynccontextmanager
@@ -100,7 +103,14 @@ async def asking_redis(timeout_seconds: float) -> AsyncIterator[None]:
         ) from error
     except (AuthenticationError, NoPermissionError) as error:
         raise DependencyRefusedUs(_DEPENDENCY, str(error)) from error
-    except (ReadOnlyError, OutOfMemoryError, BusyLoadingError, ClusterDownError, TryAgainError) as error:
+    except (
+        ReadOnlyError,
+        OutOfMemoryError,
+        BusyLoadingError,
+        ClusterDownError,
+        TryAgainError,
+        AskError,
+    ) as error:
         raise _cannot_serve(error) from error
     except (RedisConnectionError, RedisClusterException, OSError) as error:
         raise DependencyUnavailable(_DEPENDENCY, str(error), retry_after=_RETRY_AFTER_SECONDS) from error

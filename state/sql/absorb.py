@@ -15,7 +15,7 @@ from state.journal import CommitEntry, Entry, LeaseEntry, MessageEntry
 from state.sql import rows
 from state.sql.commit import apply_commit, put_outbox
 from state.sql.connection import Connection
-from state.sql.effects import absorb_effect, effect_status
+from state.sql.effects import effect_status, save_effect
 from state.sql.regroup import regroup
 from state.store import TurnCommit
 
@@ -28,7 +28,7 @@ async def absorb_entry(connection: Connection, entry: Entry, *, lease_microsecon
         return await _lease(connection, entry, lease_microseconds=lease_microseconds)
     if isinstance(entry, CommitEntry):
         return await _commit(connection, entry, lease_microseconds=lease_microseconds)
-    return await absorb_effect(connection, entry.effect)
+    return await save_effect(connection, effect=entry.effect)
 
 
 async def _message(connection: Connection, entry: MessageEntry) -> int:

@@ -6,20 +6,24 @@ import sqlalchemy as sa
 
 from core.errors import DataIntegrityFailed
 from state.codec import decode, encode
+from state.journal import counts_for_more
 from state.sql.connection import Connection, Query
 from state.sql.tables import effects
-from state.sql.types import insert_or_ignore, insert_or_update
+from state.sql.types import insert_or_ignore
 from state.store import EffectRecord
 
 _PLAN = insert_or_ignore(effects)
-_FINISH = insert_or_update(
-    effects, effects.c.tenant, effects.c.key, over=("turn_id", "step", "tool", "status", "record")
+_OF_KEY = sa.select(effects.c.status, effects.c.record).where(
+    effects.c.tenant == sa.bindparam("tenant_"), effects.c.key == sa.bindparam("key_")
 )
-_BY_KEY = Query(
-    sa.select(effects.c.status, effects.c.record).where(
+_BY_KEY = Query(_OF_KEY)
+_LOCKED = Query(_OF_KEY.with_for_update())
+_UPDATE = Query(
+    sa.update(effects).where(
         effects.c.tenant == sa.bindparam("tenant_"), effects.c.key == sa.bindparam("key_")
     )
 )
+_CHANGING = ("turn_id", "step", "tool", "status", "record")
 
 
 async def begin_effect(connection: Connection, *, effect: EffectRecord) -> EffectRecord:
@@ -36,19 +40,17 @@ async def stored_effect(connection: Connection, *, tenant: str, key: str) -> Eff
     return decode(found[0].record, EffectRecord) if found else None
 
 
-async def finish_effect(connection: Connection, *, effect: EffectRecord) -> None:
-    """Also where the plan is still in the journal: what is known of an effect counts for more than its plan."""
-    await connection.write(_FINISH, _columns(effect))
-
-
-async def absorb_effect(connection: Connection, effect: EffectRecord) -> int:
-    """From the journal. A plan never overwrites a fate that is known, and what is confirmed stays so."""
-    if effect.status != "intent":
-        if await effect_status(connection, tenant=effect.tenant, key=effect.key) == "confirmed":
-            return 0
-        await finish_effect(connection, effect=effect)
+async def save_effect(connection: Connection, *, effect: EffectRecord) -> int:
+    """1 when it was written, 0 where what is known counts for more, whoever of the two runs came first."""
+    columns = _columns(effect)
+    if await connection.change(_PLAN, columns):
         return 1
-    return await connection.change(_PLAN, _columns(effect))
+    place = {"tenant_": effect.tenant, "key_": effect.key}
+    stored = (await connection.fetch(_LOCKED, place))[0]
+    if not counts_for_more(effect, decode(stored.record, EffectRecord)):
+        return 0
+    await connection.write(_UPDATE, {**place, **{name: columns[name] for name in _CHANGING}})
+    return 1
 
 
 async def effect_status(connection: Connection, *, tenant: str, key: str) -> str | None:

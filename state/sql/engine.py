@@ -29,7 +29,9 @@ from core.errors import (
     InternalFailure,
     InvalidInput,
 )
+from core.postgres_url import with_hosts_in_query
 from state.sql.connection import Connection
+from state.sql.hosts import prefer_who_answers
 from state.sql.lane import Attempt, Lane, Work
 from state.sql.pooled import EngineLane
 from state.sql.postgres import READ_ONLY, PostgresLane
@@ -51,8 +53,8 @@ _RETRY_AFTER_SECONDS = 2.0
 
 
 def async_url(url: str) -> URL:
-    """The URL with the async driver that Careline brings, where it names none."""
-    parsed = make_url(url)
+    """The URL with the async driver that Careline brings, where it names none; several hosts as SQLAlchemy reads them."""
+    parsed = make_url(with_hosts_in_query(url))
     return parsed.set(drivername=_ASYNC_DRIVERS.get(parsed.drivername, parsed.drivername))
 
 
@@ -189,6 +191,7 @@ def _open_postgres(url: URL, timeout_seconds: float, connections: int) -> AsyncE
         },
     )
     sa.event.listen(engine.sync_engine, "handle_error", _leave_read_only)
+    prefer_who_answers(engine, url)
     return engine
 
 

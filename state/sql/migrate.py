@@ -15,10 +15,20 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 
 from alembic import command
 from core.errors import DependencyUnavailable
-from state.sql.engine import async_url
+from state.sql.engine import UNREACHABLE, async_url
 
 _CONNECT_SECONDS = 5
 _LOCK = 0x4341_5245  # any number that no other program takes on this database
+
+_REFUSALS = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "not permitted",
+    "permission denied",
+)
+"""What PostgreSQL says to those whom it knows and does not want. An error while connecting carries no code."""
 
 
 class Branch(StrEnum):
@@ -32,12 +42,24 @@ def upgrade(url: str, *, branches: Sequence[Branch] = tuple(Branch)) -> None:
     Blocking. Several replicas may start at once: one migrates, the others wait for it and find nothing to do.
 
     Raises:
-        DependencyUnavailable: the database cannot be reached, or is not ours to change.
+        DependencyUnavailable: the database cannot be opened; reason "unreachable" where waiting may mend that.
     """
     try:
         _upgrade(async_url(url), branches)
     except (OperationalError, ArgumentError, ModuleNotFoundError) as exc:
-        raise DependencyUnavailable("sql", f"the database cannot be opened: {_first_line(exc)}") from exc
+        said = _first_line(exc)
+        raise DependencyUnavailable(
+            "sql",
+            f"the database cannot be opened: {said}",
+            reason=UNREACHABLE if _may_come_back(url, exc) else "refused",
+        ) from exc
+
+
+def _may_come_back(url: str, exc: Exception) -> bool:
+    """A server that is there and does not want us needs an operator; a file that cannot be opened too."""
+    if not isinstance(exc, OperationalError) or async_url(url).get_backend_name() == "sqlite":
+        return False
+    return not any(refusal in str(exc.orig) for refusal in _REFUSALS)
 
 
 def _upgrade(parsed: URL, branches: Sequence[Branch]) -> None:

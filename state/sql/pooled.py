@@ -16,6 +16,8 @@ from state.sql.lane import Attempt, Work
 
 T = TypeVar("T")
 
+_GOODBYE_SECONDS = 0.1
+
 
 class EngineLane:
     """Implements `state.sql.lane.Lane`; SQLite's for long reads, and what PostgreSQL's is made of."""
@@ -42,7 +44,8 @@ class EngineLane:
 
     async def close(self) -> None:
         if self._abandoned:
-            await asyncio.wait(self._abandoned, timeout=1.0)
+            # A silent server is not waited for: it rolls back by itself when the connection ends.
+            await asyncio.wait(self._abandoned, timeout=_GOODBYE_SECONDS)
         await self._engine.dispose()
 
     async def _twice(self, work: Work[T], attempt: Attempt) -> T:

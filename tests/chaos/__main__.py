@@ -14,6 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.ablations import ABLATIONS
 from tests.chaos.report import Run
 from tests.chaos.rows import ROWS
 from tests.chaos.traffic import shown
@@ -31,7 +32,7 @@ def main() -> int:
         return 2
     runs = []
     for name in arguments.rows or ROWS:
-        run = Run(name, arguments.seed, is_short=arguments.short, module=arguments.module)
+        run = Run(name, arguments.seed, is_short=arguments.short, without=arguments.without)
         print(f"{name}: {ROWS[name].fault} (seed {run.seed}) …", flush=True)
         began = time.monotonic()
         try:
@@ -55,7 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="name the rows and leave")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument(
-        "--module", default="agent", help="what the replicas run; tests.chaos.ablated breaks the protocol"
+        "--without", choices=sorted(ABLATIONS), help="leave this out of the protocol: rows must then fail"
     )
     return parser.parse_args()
 

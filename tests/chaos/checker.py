@@ -17,18 +17,25 @@ _RECEIPTS_KEPT = 20
 
 
 def violations(sent: list[Sent], stored: Stored) -> list[str]:
+    """What nothing excuses."""
     return [
         *(f"still waiting: {what}" for what in stored.waiting),
         *_promises(sent, stored),
         *_logs(stored),
-        *_folds(stored),
         *_order(sent, stored),
         *_tickets(sent, stored),
     ]
 
 
-def told_otherwise(sent: list[Sent], stored: Stored) -> list[str]:
-    """Answers that were told and are not the stored ones: in a dual partition a documented limit, else a violation."""
+def forks(sent: list[Sent], stored: Stored) -> list[str]:
+    """
+    Answers that were told and are not the stored ones, and states that are not the fold of their logs: in a dual partition
+    documented limits, else violations.
+    """
+    return [*_told_otherwise(sent, stored), *_folds(stored)]
+
+
+def _told_otherwise(sent: list[Sent], stored: Stored) -> list[str]:
     turns = {turn.turn_id: turn for turn in stored.turns}
     covering = {m.client_message_id: m.turn_id for m in stored.messages if m.role == "customer"}
     wrong = []
@@ -136,10 +143,11 @@ def _tickets(sent: list[Sent], stored: Stored) -> Iterator[str]:
         yield f"{receipt}: promised and not opened"
     for receipt in opened - promised:
         yield f"{receipt}: opened and promised to nobody"
+    refused = {turn.conversation_id for turn in stored.turns if _says_that_it_failed(turn)}
     for each in sent:
         if (order := ordered(each)) and each.answered_at is not None:
             tickets = sum(order in ticket.subject for ticket in stored.tickets)
-            if tickets != 1:
+            if tickets > 1 or (tickets == 0 and each.conversation_id not in refused):
                 yield f"{each.client_message_id}: {tickets} tickets for {order}"
 
 
@@ -152,6 +160,12 @@ def _receipts(turn: StoredTurn) -> set[str]:
     assert turn.result is not None
     actions = turn.result.actions
     return {a.receipt for a in actions if a.tool == "open_ticket" and a.status in _KEPT and a.receipt}
+
+
+def _says_that_it_failed(turn: StoredTurn) -> bool:
+    """The customer was told that no ticket could be opened, and can ask again."""
+    actions = turn.result.actions if turn.result is not None else ()
+    return any(a.tool == "open_ticket" and a.status is ActionStatus.FAILED for a in actions)
 
 
 def _text(turn: StoredTurn) -> str:

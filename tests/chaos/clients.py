@@ -15,22 +15,29 @@ from tests.chaos.history import Attempt, Sent, Told
 
 _ANSWERED = ("answered", "needs_customer")
 _LONGEST_WAIT_SECONDS = 1.0
-_SECONDS_TO_GIVE_UP = 90.0
 
 
 class Clients:
     """
     `urls` are the replicas; a conversation has one as its home, and leaves it for as long as that does not answer.
 
-    `sent` is everything that was ever said. `patience_seconds` is how long one request may take.
+    `sent` is everything that was ever said. `patience_seconds` is how long one request may take; `roaming` is the share of
+    messages that are sent to any replica instead.
     """
 
     def __init__(
-        self, urls: Sequence[str], *, chance: random.Random, patience_seconds: float = 4.0, prefix: str = ""
+        self,
+        urls: Sequence[str],
+        *,
+        chance: random.Random,
+        patience_seconds: float = 4.0,
+        roaming: float = 0.0,
+        prefix: str = "",
     ) -> None:
         self._urls = urls
         self._chance = chance
         self._patience = aiohttp.ClientTimeout(total=patience_seconds, sock_connect=1.0)
+        self._roaming = roaming
         self._prefix = prefix
         self._talks: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
@@ -63,7 +70,7 @@ class Clients:
         self._talks.add(talk)
         talk.add_done_callback(self._talks.discard)
 
-    async def finish(self, *, seconds: float = _SECONDS_TO_GIVE_UP) -> None:
+    async def finish(self, *, seconds: float) -> None:
         """Until every conversation that has begun is over; those that are not by then stay unanswered."""
         if self._talks:
             await asyncio.wait(set(self._talks), timeout=seconds)
@@ -73,7 +80,9 @@ class Clients:
         conversation_id: str | None = None
         for order, line in enumerate(script):
             sent = self.new(f"s{name}", order, line.replace("NAME", f"lamp-{name}-"), conversation_id)
-            await self.deliver(sent, home=home, customer_id=f"c{name}")
+            strays = self._chance.random() < self._roaming
+            place = self._chance.randrange(len(self._urls)) if strays else home
+            await self.deliver(sent, home=place, customer_id=f"c{name}")
             conversation_id = sent.conversation_id
 
     def new(self, sender: str, order: int, text: str, conversation_id: str | None) -> Sent:

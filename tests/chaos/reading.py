@@ -56,6 +56,14 @@ def waiting(record: PostgresServer, cache: RedisServer) -> list[str]:
     return found + journaled(cache)
 
 
+def running_turns(record: PostgresServer) -> set[tuple[str, int]]:
+    """Each with the token of the lease under which it runs, or ran until its replica died."""
+    with record.connection("careline") as sql:
+        return set(
+            sql.execute("SELECT running_turn, lease_token FROM conversations WHERE running_turn IS NOT NULL")
+        )
+
+
 def journaled(cache: RedisServer) -> list[str]:
     with cache.client() as client:
         return [str(found) for pattern in _LEFT_IN_REDIS for found in _keys(client, pattern)]

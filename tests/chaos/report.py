@@ -19,6 +19,11 @@ class Bound:
     unit: str = ""
 
     @property
+    def is_time(self) -> bool:
+        """A figure of the machine too, and of who else uses it."""
+        return self.unit.strip() in ("s", "ms", "of peak")
+
+    @property
     def holds(self) -> bool:
         return self.value >= self.limit if self.is_least else self.value <= self.limit
 
@@ -29,18 +34,23 @@ class Bound:
 
 @dataclass
 class Run:
-    """One run of one row. `is_short` is the form for CI."""
+    """One run of one row. `is_short` is the form for CI; `without` names what is left out of the protocol."""
 
     row: str
     seed: int
     is_short: bool = False
-    module: str = "agent"
+    without: str | None = None
     figures: dict[str, float | int | str] = field(default_factory=dict)
     bounds: list[Bound] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.chance = Random(f"{self.row} {self.seed}")
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long customers and judge wait at the end; a broken protocol need not be waited for."""
+        return 10.0 if self.without else 90.0
 
     def times(self, long: int, short: int) -> int:
         return short if self.is_short else long

@@ -16,16 +16,16 @@ _DESK = "tickets"
 
 
 async def redis_killed(run: Run) -> None:
-    async with open_world(run.chance, module=run.module) as world, _clients(run, world) as clients:
-        async with Traffic(clients, rate=_RATE) as healthy:
+    async with open_world(run) as world, _clients(run, world) as clients:
+        async with Traffic(run, clients, rate=_RATE) as healthy:
             await asyncio.sleep(run.times(20, 5))
-        async with Traffic(clients, rate=_RATE) as faulty:
+        async with Traffic(run, clients, rate=_RATE) as faulty:
             for _ in range(run.times(50, 4)):
                 await asyncio.sleep(run.chance.uniform(0.3, 1.0))
                 await asyncio.to_thread(world.cache.kill)
                 await asyncio.sleep(run.chance.uniform(0.05, 0.6))
                 await asyncio.to_thread(world.cache.start)
-        await judge(run, world, clients)
+        await judge(run, world, clients.sent)
         told = [told for sent in faulty.sent for told in sent.told]
         degraded = sum(any(name != _DESK for name in each.degraded) for each in told)
         run.at_least("answers not degraded", 1 - degraded / max(1, len(told)), 0.995)
@@ -35,9 +35,9 @@ async def redis_killed(run: Run) -> None:
 
 
 async def postgres_killed(run: Run) -> None:
-    async with open_world(run.chance, module=run.module) as world, _clients(run, world) as clients:
+    async with open_world(run) as world, _clients(run, world) as clients:
         drained = []
-        async with Traffic(clients, rate=_RATE) as faulty:
+        async with Traffic(run, clients, rate=_RATE) as faulty:
             await asyncio.sleep(2)
             for _ in range(run.times(20, 3)):
                 await asyncio.sleep(run.chance.uniform(0.5, 2.0))
@@ -45,7 +45,7 @@ async def postgres_killed(run: Run) -> None:
                 await asyncio.sleep(run.chance.uniform(0.5, 4.0))
                 await asyncio.to_thread(world.record.start)
                 drained.append(await _until_drained(world))
-        await judge(run, world, clients)
+        await judge(run, world, clients.sent)
         run.figures["answers from the journal"] = sum(
             each.durability == "redis" for sent in faulty.sent for each in sent.told
         )
@@ -54,8 +54,8 @@ async def postgres_killed(run: Run) -> None:
 
 
 async def both_down(run: Run) -> None:
-    async with open_world(run.chance, module=run.module) as world, _clients(run, world) as clients:
-        async with Traffic(clients, rate=_RATE) as traffic:
+    async with open_world(run) as world, _clients(run, world) as clients:
+        async with Traffic(run, clients, rate=_RATE) as traffic:
             await asyncio.sleep(2)
             await asyncio.gather(asyncio.to_thread(world.record.kill), asyncio.to_thread(world.cache.kill))
             down_from = time.monotonic()
@@ -63,7 +63,7 @@ async def both_down(run: Run) -> None:
             down_until = time.monotonic()
             await asyncio.gather(asyncio.to_thread(world.record.start), asyncio.to_thread(world.cache.start))
             await asyncio.sleep(2)
-        await judge(run, world, clients)
+        await judge(run, world, clients.sent)
         during = [
             attempt
             for sent in traffic.sent

@@ -27,7 +27,8 @@ _VIOLATIONS_SHOWN = 20
 class Traffic:
     """Conversations that begin at a steady rate while it is open; leaving waits until they end. `sent` are its messages."""
 
-    def __init__(self, clients: Clients, *, rate: float, script: Sequence[str] = DIALOGUE) -> None:
+    def __init__(self, run: Run, clients: Clients, *, rate: float, script: Sequence[str] = DIALOGUE) -> None:
+        self._run = run
         self._clients = clients
         self._rate = rate
         self._script = script
@@ -54,7 +55,7 @@ class Traffic:
             self._arriving.cancel()
             return
         await self._arriving
-        await self._clients.finish()
+        await self._clients.finish(seconds=self._run.patience_seconds)
         self._to = len(self._all)
 
     @property
@@ -62,20 +63,20 @@ class Traffic:
         return self._clients.sent[self._from :]
 
 
-async def judge(run: Run, world: World, clients: Clients, *, may_tell_otherwise: bool = False) -> None:
+async def judge(run: Run, world: World, sent: list[Sent], *, may_fork: bool = False) -> None:
     """Wait until the service is at rest, and put what is wrong with the history into the report."""
-    run.figures["rest after s"] = round(await world.rest(seconds=30 if run.is_short else 60), 2)
+    run.figures["rest after s"] = round(await world.rest(seconds=run.patience_seconds), 2)
     stored = await world.stored()
-    otherwise = checker.told_otherwise(clients.sent, stored)
-    found = checker.violations(clients.sent, stored)
-    run.violations += found if may_tell_otherwise else found + otherwise
+    forks = checker.forks(sent, stored)
+    run.violations += checker.violations(sent, stored) + ([] if may_fork else forks)
     run.figures |= {
-        "messages": len(clients.sent),
-        "answered": sum(sent.answered_at is not None for sent in clients.sent),
+        "messages": len(sent),
+        "answered": sum(each.answered_at is not None for each in sent),
         "tickets": len(stored.tickets),
         "commits the desk forgot": world.desk_link.forgotten,
-        "told otherwise": len(otherwise),
+        "forks": len(forks),
         "fenced": world.logged("turn.fenced"),
+        "outages of SQL begun": world.logged("state.sql_outage_began"),
     }
 
 

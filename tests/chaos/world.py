@@ -4,7 +4,6 @@ Two real replicas with a real PostgreSQL, a real Redis, and a ticket desk that s
 
 import asyncio
 import contextlib
-import random
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,11 +15,12 @@ from tests.careline_process import CarelineProcess
 from tests.chaos.history import Stored
 from tests.chaos.proxy import Proxy
 from tests.chaos.reading import read_stored, waiting
+from tests.chaos.replica import WITHOUT
+from tests.chaos.report import Run
 from tests.servers import PostgresServer, RedisServer
 
 LEASE_SECONDS = 3.0
 _FORGETS_COMMITS = 0.15
-_SECONDS_TO_REST = 60.0
 
 
 @dataclass
@@ -38,7 +38,7 @@ class World:
     def urls(self) -> list[str]:
         return [replica.url for replica in self.replicas]
 
-    async def rest(self, *, seconds: float = _SECONDS_TO_REST) -> float:
+    async def rest(self, *, seconds: float) -> float:
         """Wait until nothing is left to be done, or `seconds` are over; how long that took."""
         began = time.monotonic()
         while time.monotonic() < began + seconds:
@@ -58,16 +58,18 @@ class World:
 
 @contextlib.asynccontextmanager
 async def open_world(
-    chance: random.Random,
+    run: Run,
     *,
     is_linked: bool = False,
     settings: Mapping[str, str] | None = None,
-    module: str = "agent",
     record: PostgresServer | None = None,
     cache: RedisServer | None = None,
     variables: Sequence[Mapping[str, str]] = ({}, {}),
 ) -> AsyncIterator[World]:
-    """`is_linked`: every replica reaches SQL and Redis through a proxy of its own. One replica for each of `variables`."""
+    """
+    `is_linked`: every replica reaches SQL and Redis through a proxy of its own. One replica for each of `variables`, which only
+    `tests.chaos.replica` knows.
+    """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="careline-chaos-")))
         record = record or PostgresServer()
@@ -79,21 +81,22 @@ async def open_world(
         record.create_database("careline")
         desk.create_database("desk")
         desk_link = await stack.enter_async_context(
-            Proxy(desk.port, chance=chance, forgets_commits=_FORGETS_COMMITS)
+            Proxy(desk.port, chance=run.chance, forgets_commits=_FORGETS_COMMITS)
         )
         links: dict[tuple[int, str], Proxy] = {}
         replicas = []
         for number, each in enumerate(variables):
             ports = {"sql": record.port, "redis": cache.port}
             for name in ports if is_linked else ():
-                link = await stack.enter_async_context(Proxy(ports[name], chance=chance))
+                link = await stack.enter_async_context(Proxy(ports[name], chance=run.chance))
                 links[(number, name)] = link
                 ports[name] = link.port
+            changed = {**each, **({WITHOUT: run.without} if run.without else {})}
             replica = CarelineProcess(
                 folder,
                 {
-                    "database_url": _postgres_url(ports["sql"], "careline"),
-                    "tickets_database_url": _postgres_url(desk_link.port, "desk"),
+                    "database_url": postgres_url(ports["sql"], "careline"),
+                    "tickets_database_url": postgres_url(desk_link.port, "desk"),
                     "redis_url": f"redis://127.0.0.1:{ports['redis']}/0",
                     "data_dir": str(folder / f"data-{number}"),
                     "lease_seconds": str(LEASE_SECONDS),
@@ -102,8 +105,8 @@ async def open_world(
                     "log_level": "warning",
                     **(settings or {}),
                 },
-                module=module,
-                variables=each,
+                module="tests.chaos.replica" if changed else "agent",
+                variables=changed,
             )
             stack.callback(_end, replica)
             await asyncio.to_thread(replica.start)
@@ -111,7 +114,7 @@ async def open_world(
         yield World(replicas, record, desk, cache, desk_link, links)
 
 
-def _postgres_url(port: int, database: str) -> str:
+def postgres_url(port: int, database: str) -> str:
     return f"postgresql+psycopg://postgres@127.0.0.1:{port}/{database}"
 
 

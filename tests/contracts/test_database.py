@@ -19,6 +19,7 @@ from core.errors import (
 from state.sql.connection import Connection, Query
 from state.sql.conversations import SqlConversationStore
 from state.sql.engine import Database, async_url
+from state.sql.lane import Attempt
 from state.sql.migrate import upgrade
 from state.sql.tables import customers
 from tests.contracts.databases import answer, database, database_url, message  # noqa: F401
@@ -187,6 +188,38 @@ async def test_a_write_that_nobody_waits_for_any_more_is_not_committed(sqlite_ur
     assert not again.is_duplicate
     assert again.lease is not None
     other_process.close()
+    await opened.close()
+
+
+async def test_a_message_whose_commit_came_after_its_caller_had_gone_is_answered_when_it_comes_again(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(sqlite_url)
+    opened = Database(sqlite_url, timeout_seconds=5)
+    store = SqlConversationStore(opened, owner="main", lease_seconds=60)
+    await store.intake(message("hello", id="before"))
+    commit = Attempt.begin_commit
+
+    def slowly(attempt: Attempt) -> None:
+        commit(attempt)
+        time.sleep(0.3)  # in the writing thread: the COMMIT is as good as sent
+
+    monkeypatch.setattr(Attempt, "begin_commit", slowly)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await store.intake(message("hello", id="first"))
+    monkeypatch.undo()
+
+    elsewhere = SqlConversationStore(opened, owner="another", lease_seconds=60)
+    there = await elsewhere.intake(message("hello", id="first"))
+    again = await store.intake(message("hello", id="first"))
+    twice = await store.intake(message("hello", id="first"))
+
+    assert there.is_duplicate
+    assert there.lease is None
+    assert again.is_duplicate
+    assert again.lease is not None
+    assert twice.lease is None
     await opened.close()
 
 

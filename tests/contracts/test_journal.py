@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from state.journal import MessageEntry, decode_entry
 from state.redis.client import open_redis
 from state.redis.copy import RedisStateCopy
+from state.redis.durability import RedisDurability
 from state.redis.journal import RedisJournal
+from state.redis.journal_store import JOURNAL_TAG
 from tests.contracts.databases import message
 
 
@@ -29,7 +31,14 @@ class Sink:
 async def test_what_is_journaled_during_two_drains_at_once_is_not_deleted_unwritten(redis_url: str) -> None:
     client = open_redis(redis_url, timeout_seconds=2.0)
     copy = RedisStateCopy(client, timeout_seconds=2.0)
-    journal = RedisJournal(client, copy, owner="a", lease_seconds=30, timeout_seconds=2.0)
+    journal = RedisJournal(
+        client,
+        copy,
+        durability=RedisDurability(client, tag=JOURNAL_TAG, timeout_seconds=2.0),
+        owner="a",
+        lease_seconds=30,
+        timeout_seconds=2.0,
+    )
     begun = await journal.intake(message("one", id="1"))
     other = Sink()
 

@@ -11,13 +11,14 @@ import sqlalchemy as sa
 
 from core.errors import DependencyTimeout, LeaseLost, StateLoadFailed
 from core.messages import Durability
+from state.journal import decode_entry
 from state.opening import OpenState
 from state.sql.connection import Connection
 from state.sql.tables import conversations
-from state.store import Lease
+from state.store import EffectRecord, Lease
 from tests.careline_process import run_careline
 from tests.contracts.databases import answer, message
-from tests.contracts.test_recovery import leased, log_of, replica, say
+from tests.contracts.test_recovery import journal_of, leased, log_of, replica, say
 from tests.servers import PostgresServer
 
 
@@ -184,6 +185,75 @@ async def test_a_conversation_that_only_an_unreachable_journal_may_know_is_not_c
         assert opened.journal is not None
         with patch.object(opened.journal, "has_entries", _unreachable), pytest.raises(StateLoadFailed):
             await store.intake(replace(message("two", id="2"), conversation_id="conv_elsewhere"))
+
+
+async def test_a_mail_that_sql_knows_to_be_under_way_is_not_put_off_by_what_the_journal_did_not_know(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    """One replica is cut from Redis, the other from SQL, and both answer the message that asks for the mail."""
+    url = killable_postgres.url()
+    async with replica(url, redis_url) as opened:
+        store, journal = opened.conversations, journal_of(opened)
+        in_sql = await store.begin_effect(mail(run="a"))
+        in_journal = await journal.begin_effect(mail(run="b"))
+        await journal.finish_effect(replace(in_journal, status="queued"))
+        assert in_journal.is_journaled
+
+        await store.drain()
+        begun = await store.effect("default", "k")
+        await store.finish_effect(replace(in_sql, status="confirmed"))
+        await journal.begin_effect(mail(run="c"))
+        await journal.finish_effect(replace(mail(run="c"), status="queued"))
+        not_drained = await store.effect("default", "k")
+        await store.drain()
+
+        assert begun == in_sql
+        assert not_drained == replace(in_sql, status="confirmed")
+        assert await store.effect("default", "k") == not_drained
+
+
+async def test_what_was_put_off_in_the_journal_is_told_again_in_sql_and_not_done_there(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    async with replica(killable_postgres.url(), redis_url) as opened:
+        store = opened.conversations
+        killable_postgres.kill()
+        begun = await store.begin_effect(mail(run="a"))
+        queued = replace(begun, status="queued")
+        await store.finish_effect(queued)
+        await store.finish_effect(replace(begun, status="intent"))
+        killable_postgres.start()
+        await store.drain()
+
+        assert await store.begin_effect(mail(run="b")) == queued
+
+
+async def test_an_answer_does_not_come_to_sql_without_the_effects_that_it_promised(
+    sqlite_url: str, redis_url: str
+) -> None:
+    """They are noted after the drain looked for effects, and before it reads the conversation."""
+    absorbed: list[str] = []
+
+    class Sink:
+        async def absorb(self, entries: Sequence[bytes]) -> int:
+            absorbed.extend(type(decode_entry(entry)).__name__ for entry in entries)
+            return len(entries)
+
+    async with replica(sqlite_url, redis_url) as opened:
+        journal = journal_of(opened)
+        await journal.drain_effects(Sink())
+        intake = await journal.intake(message("one", id="1"))
+        planned = await journal.begin_effect(replace(mail(run="a"), turn_id=intake.turn_id))
+        await journal.finish_effect(replace(planned, status="queued"))
+        await journal.commit(answer(leased(intake), "re: one"))
+
+        await journal.drain("default", intake.conversation_id, Sink())
+
+    assert absorbed == ["EffectEntry", "MessageEntry", "LeaseEntry", "CommitEntry"]
+
+
+def mail(*, run: str) -> EffectRecord:
+    return EffectRecord(tenant="default", key="k", turn_id="t", step=1, tool="notify", arguments={"run": run})
 
 
 async def _unreachable(*_: str) -> bool:

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -568,7 +569,7 @@ async def test_effects_are_planned_in_redis_while_sql_is_down_and_known_to_sql_l
     async with replica(killable_postgres.url(), redis_url) as opened:
         store = opened.conversations
         killable_postgres.kill()
-        assert await store.begin_effect(plan) == plan
+        assert await store.begin_effect(plan) == replace(plan, is_journaled=True)
         await store.finish_effect(done)
         assert await store.begin_effect(plan) == done
         killable_postgres.start()

@@ -287,7 +287,7 @@ async def serving(
         limits=limits,
         metrics=Metrics(),
         clock=clock,
-        visitor_secret=VISITOR_SECRET,
+        visitor_secret=lambda: VISITOR_SECRET,
         log=log,
         identity_client=identity_client,
     )

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 import pytest
@@ -23,7 +24,7 @@ from core.errors import (
 )
 from core.ids import receipt_for
 from core.messages import Message, MessageRole
-from core.records import NewTicket, Notification, OutboxItem, OutboxKind
+from core.records import EffectRecord, NewTicket, Notification, OutboxItem, OutboxKind
 from core.resilience.breaker import BreakerPolicy
 from core.resilience.guard import Guard, GuardPolicy
 from core.resilience.retry import RetryPolicy
@@ -195,6 +196,50 @@ async def test_two_dispatchers_open_each_ticket_once_and_tell_it_once(place: Pla
     assert place.desk.calls == 12
     assert len(place.desk.tickets) == 12
     assert len(await place.notes()) == 12
+
+
+@pytest.mark.parametrize(
+    ("known", "becomes"),
+    [
+        ("confirmed", "done"),
+        ("intent", "dead"),
+        ("unknown", "dead"),
+    ],
+)
+async def test_a_mail_that_a_turn_has_begun_is_not_sent_for_another_turn_that_put_it_off(
+    place: Place, known: Literal["confirmed", "intent", "unknown"], becomes: str
+) -> None:
+    item = await place.promise_mail()
+    await place.store.finish_effect(effect_of(item, known))
+
+    await place.dispatcher().work_once()
+
+    assert place.channel.sent == []
+    assert (await place.only_entry()).status == becomes
+    assert len(await place.notes()) == 1
+
+
+@pytest.mark.parametrize("is_journaled", [True, False])
+async def test_a_mail_that_was_only_put_off_is_sent(place: Place, *, is_journaled: bool) -> None:
+    item = await place.promise_mail()
+    status: Literal["intent", "queued"] = "intent" if is_journaled else "queued"
+    await place.store.finish_effect(replace(effect_of(item, status), is_journaled=is_journaled))
+
+    await place.dispatcher().work_once()
+
+    assert len(place.channel.sent) == 1
+
+
+def effect_of(item: OutboxItem, status: Literal["intent", "confirmed", "queued", "unknown"]) -> EffectRecord:
+    return EffectRecord(
+        tenant=item.tenant,
+        key=item.key,
+        turn_id="turn_1",
+        step=1,
+        tool="notify",
+        arguments={"run": "run_a"},
+        status=status,
+    )
 
 
 async def test_what_the_desk_refuses_for_good_is_given_up_and_the_customer_knows(place: Place) -> None:

@@ -107,7 +107,7 @@ class Checker:
                 self._check_fold(name, row)
                 self._check_order(name, row)
         self._check_promises(forked)
-        self._check_effects(forked)
+        self._check_effects()
 
     def _check_log(self, name: str, row: Conversation) -> None:
         seqs = [message.seq for message in row.messages]
@@ -182,11 +182,10 @@ class Checker:
                 if (turn_id, told) != (stored.turn_id, text) and not is_excused:
                     self._wrong(f"{sent.client_message_id}: told {told!r}, stored {text!r}")
 
-    def _check_effects(self, forked: set[str]) -> None:
+    def _check_effects(self) -> None:
         """Nothing twice; and what the stored answer says was done, or will be, has been done once."""
-        planned_twice = self._tables.seen.planned_twice
         receipts = {ticket.receipt for ticket in self._desk.by_key.values()}
-        for (_, conversation_id), row in self._tables.conversations.items():
+        for row in self._tables.conversations.values():
             for message in row.messages:
                 if message.role is not MessageRole.CUSTOMER:
                     continue
@@ -194,22 +193,18 @@ class Checker:
                 opened, mails = self._desk.subjects[f"Ticket {name}"], self._channel.sent[f"Mail {name}"]
                 self.counts["tickets"] += opened
                 self.counts["mails"] += mails
-                is_doubled = opened > ("ticket" in orders) or mails > ("notify" in orders)
-                is_known = conversation_id in forked or f"Mail {name}" in planned_twice
-                if is_doubled and is_known and not self._is_strict:
-                    self.counts["limit: effects done twice"] += 1
-                elif is_doubled:
+                if opened > ("ticket" in orders) or mails > ("notify" in orders):
                     self._wrong(f"{name}: {opened} tickets, {mails} mails")
             for turn in row.turns.values():
-                self._check_kept(turn, row, is_forked=conversation_id in forked)
+                self._check_kept(turn, row)
                 for action in turn.result.actions if turn.result is not None else ():
                     is_kept = action.receipt in receipts
                     if action.tool == "open_ticket" and action.status in _KEPT and not is_kept:
                         self._wrong(f"{turn.turn_id}: {action.receipt} was promised and not opened")
 
-    def _check_kept(self, turn: Turn, row: Conversation, *, is_forked: bool) -> None:
+    def _check_kept(self, turn: Turn, row: Conversation) -> None:
         """Each promise has a ticket of its own."""
-        if turn.result is None or is_forked:
+        if turn.result is None:
             return
         promised = [a for a in turn.result.actions if a.tool == "open_ticket" and a.status in _KEPT]
         opened = sum(
@@ -254,8 +249,8 @@ class Checker:
 
     def _may_stay(self, key: str) -> bool:
         """A mail whose fate nobody knows is left to a person."""
-        effect = self._tables.effects.get(("default", f"{key}:outbox"))
-        return effect is not None and effect.tool == "notify" and effect.status in ("unknown", "intent")
+        known = (self._tables.effects.get(("default", name)) for name in (key, f"{key}:outbox"))
+        return any(e is not None and e.tool == "notify" and e.status in ("unknown", "intent") for e in known)
 
     def _wrong(self, what: str) -> None:
         if what not in self.violations:

@@ -25,7 +25,14 @@ from state.identifiers import (
     split_turn_id,
     turn_id_of,
 )
-from state.journal import CommitEntry, EffectEntry, LeaseEntry, MessageEntry, decode_entry
+from state.journal import (
+    CommitEntry,
+    EffectEntry,
+    LeaseEntry,
+    MessageEntry,
+    counts_for_more,
+    decode_entry,
+)
 from state.models import ConversationState, CustomerState
 from state.selection import split
 from state.store import (
@@ -109,8 +116,6 @@ class Seen:
     journaled_turns: set[str] = field(default_factory=set)
     taken_at: dict[str, datetime] = field(default_factory=dict)
     taken_twice: set[str] = field(default_factory=set)
-    planned_twice: set[str] = field(default_factory=set)
-    """Subjects of effects that were planned in SQL and, apart from that, in the journal."""
 
 
 class SqlTables:
@@ -513,12 +518,7 @@ class SqlTables:
         return row.turns[chosen]
 
     def _absorb_effect(self, effect: EffectRecord) -> int:
-        stored = self.effects.get((effect.tenant, effect.key))
-        if stored is not None and stored.arguments.get("run") != effect.arguments.get("run"):
-            self.seen.planned_twice.add(str(effect.arguments.get("intent", {}).get("subject")))
-        if effect.status == "intent" and stored is not None:
-            return 0
-        if stored is not None and stored.status == "confirmed":
+        if not counts_for_more(effect, self.effects.get((effect.tenant, effect.key))):
             return 0
         self.effects[(effect.tenant, effect.key)] = effect
         return 1
@@ -529,7 +529,7 @@ class SqlTables:
         return self.effects.setdefault((effect.tenant, effect.key), effect)
 
     def finish_effect(self, effect: EffectRecord) -> None:
-        self.effects[(effect.tenant, effect.key)] = effect
+        self._absorb_effect(effect)
 
     def turn(self, tenant: str, turn_id: str) -> TurnRecord | None:
         for (owner, _), row in self.conversations.items():

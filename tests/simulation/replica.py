@@ -19,7 +19,9 @@ from core.resilience.retry import RetryBudget, RetryPolicy
 from core.telemetry.logging import StructuredErrorLogger, get_logger
 from state.recovery import StateRecoveryHandler
 from state.redis.copy import RedisStateCopy
+from state.redis.durability import RedisDurability
 from state.redis.journal import RedisJournal
+from state.redis.journal_store import JOURNAL_TAG
 from tests.simulation.loop import Process, SimulatedClock, SimulatedLoop
 from tests.simulation.network import Faults, Link, Server
 from tests.simulation.outside import (
@@ -69,7 +71,12 @@ class Replica:
         client = SimulatedRedis().over(self.redis, redis[1])
         self.copy = RedisStateCopy(client, timeout_seconds=_REDIS_SECONDS)
         self.journal = RedisJournal(
-            client, self.copy, owner=name, lease_seconds=LEASE_SECONDS, timeout_seconds=_REDIS_SECONDS
+            client,
+            self.copy,
+            durability=RedisDurability(client, tag=JOURNAL_TAG, timeout_seconds=_REDIS_SECONDS),
+            owner=name,
+            lease_seconds=LEASE_SECONDS,
+            timeout_seconds=_REDIS_SECONDS,
         )
         guards = _guards(clock, rng)
         self.store = StateRecoveryHandler(

@@ -87,6 +87,7 @@ class Chat:
             conversation_id="conv_1",
             turn_id=turn_id,
             locale="en",
+            fresh=fresh,
             context=(),
             deadline=deadline,
             reload_state=_nothing_to_reload,

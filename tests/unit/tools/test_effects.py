@@ -444,3 +444,60 @@ async def test_words_alone_never_make_a_receipt() -> None:
 
     assert outcome.action.receipt is None
     assert re.search(r"R-\w{10}", outcome.summary) is None
+
+
+async def test_a_mail_planned_where_sql_cannot_be_asked_is_left_to_the_outbox() -> None:
+    world = ToolWorld()
+    world.ledger.is_journal = True
+    call = world.tool_call()
+
+    outcome = await world.call("notify", HELLO, call)
+
+    assert outcome.action.status is ActionStatus.QUEUED
+    assert [(item.kind, item.key) for item in outcome.outbox] == [(OutboxKind.NOTIFICATION, call.key)]
+    assert outcome.degraded == ()
+    assert world.channel.sent == []
+
+
+async def test_a_mail_whose_journaled_run_died_is_promised_and_not_doubted() -> None:
+    world = ToolWorld()
+    world.ledger.is_journal = True
+    world.ledger.fails_to_finish = DependencyUnavailable("redis")
+    await world.call("notify", HELLO)
+    world.ledger.is_journal = False
+    world.ledger.fails_to_finish = None
+
+    again = await world.call("notify", HELLO)
+
+    assert again.action.status is ActionStatus.QUEUED
+    assert world.channel.sent == []
+
+
+async def test_a_ticket_is_opened_at_once_wherever_it_is_planned() -> None:
+    world = ToolWorld()
+    world.ledger.is_journal = True
+
+    outcome = await world.call("open_ticket", LAMP)
+
+    assert outcome.action.reference == "T-1"
+
+
+async def test_a_rerun_that_lays_a_call_at_another_messages_door_finds_the_key_of_its_first_run() -> None:
+    world = ToolWorld()
+    first = await world.call("open_ticket", LAMP, key="lamps", other_keys=("bells",))
+
+    again = await world.call("open_ticket", LAMP, key="bells", other_keys=("lamps",))
+
+    assert again == first
+    assert len(world.desk.tickets) == 1
+
+
+async def test_a_key_that_the_turn_has_used_for_another_step_is_not_used_again() -> None:
+    world = ToolWorld()
+    await world.call("open_ticket", LAMP, key="lamps", other_keys=("bells",))
+
+    bell = {"subject": "Broken bell", "description": "The bell does not ring."}
+    await world.call("open_ticket", bell, key="lamps", other_keys=("lamps-2", "bells"), step=2)
+
+    assert [ticket.subject for _, ticket in world.desk.tickets] == ["Broken lamp", "Broken bell"]
+    assert list(world.ledger.effects) == [("default", "lamps"), ("default", "lamps-2")]

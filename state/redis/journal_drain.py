@@ -1,0 +1,55 @@
+"""
+What was journaled goes to SQL: written there first, deleted here afterwards, in order.
+
+A crash in between only makes SQL skip what it has. What is deleted is compared with what was written, because two replicas may
+drain at once.
+"""
+
+from state.codec import decode
+from state.journal import EffectEntry, encode_entry
+from state.redis.copy import RedisStateCopy
+from state.redis.journal_store import JournalStore
+from state.store import EffectRecord, JournalSink
+
+_BATCH = 16
+"""Entries in one transaction: well within the time that one call of SQL may take."""
+
+
+class JournalDrainage:
+    def __init__(self, store: JournalStore, copy: RedisStateCopy) -> None:
+        self._store = store
+        self._copy = copy
+
+    async def drain(self, tenant: str, conversation_id: str, into: JournalSink) -> int:
+        written = 0
+        while True:
+            entries = await self._store.entries(tenant, conversation_id, limit=_BATCH)
+            if entries:
+                # Read before them, so that no answer comes to SQL without what is known of the effects that it promised.
+                written += await self.drain_effects(into)
+                written += await into.absorb(entries)
+            if len(entries) < _BATCH:
+                await self._note_waiting(tenant, conversation_id)
+            if await self._store.drop(tenant, conversation_id, entries):
+                return written
+
+    async def drain_effects(self, into: JournalSink) -> int:
+        written = 0
+        for tenant, key in await self._store.effects():
+            stored = await self._store.stored_effect(tenant, key)
+            if stored is not None:
+                written += await into.absorb([encode_entry(EffectEntry(decode(stored, EffectRecord)))])
+            await self._store.drop_effect(tenant, key, stored)
+        return written
+
+    async def _note_waiting(self, tenant: str, conversation_id: str) -> None:
+        """What SQL has now and nobody has answered: the next outage may begin before anybody does."""
+        found = await self._store.open(tenant, conversation_id)
+        if found is None:
+            return
+        document = found[0].document
+        waiting = {turn.turn_id for turn in document.turns}
+        if waiting:
+            await self._copy.note(
+                tenant, conversation_id, [each for each in document.messages if each.turn_id in waiting]
+            )
