@@ -62,6 +62,12 @@ def encode_over(value: msgspec.Struct, previous: bytes | None, *, chain: Chain |
     return _encoder.encode(chain.over(written, chain.upcast(_fields(previous)), kind))
 
 
+def change_by(value: msgspec.Struct, previous: bytes) -> StateChange:
+    """What `value` changes of a copy, `previous`. Fields that the copy lacks count as what this version takes them for."""
+    before = encode_over(decode(previous, type(value)), previous)
+    return StateChange(encode_over(value, previous), before)
+
+
 def change_over(
     change: StateChange, previous: bytes | None, kind: type[msgspec.Struct], *, chain: Chain | None = None
 ) -> bytes:

@@ -13,7 +13,7 @@ import msgspec
 from core.errors import Conflict, DataIntegrityFailed, LeaseLost, NotFound, StateLoadFailed
 from core.messages import Durability, Message, MessageRole, TurnResult, TurnStatus
 from state.accepted import handed_over_result, message_from
-from state.codec import StateChange, decode, encode_over
+from state.codec import StateChange, change_by, decode, encode_over
 from state.identifiers import turn_id_of
 from state.journal import CommitEntry, Entry, LeaseEntry, MessageEntry
 from state.models import ConversationState, CustomerState
@@ -137,14 +137,13 @@ class Change:
             updated_at=commit.at,
             handed_over_until=commit.hand_over_until or record.handed_over_until,
         )
-        change = StateChange(encode_over(commit.state, document.state), document.state)
+        change = change_by(commit.state, document.state)
         document.state = change.after
         document.state_version += 1
         learned: StateChange | None = None
         if commit.customer_state is not None:
-            after = encode_over(commit.customer_state, document.customer_state)
-            learned = StateChange(after, document.customer_state)
-            document.customer_state = after
+            learned = change_by(commit.customer_state, document.customer_state)
+            document.customer_state = learned.after
             document.customer_version += 1
         journaled = replace(commit, result=result, lease=replace(lease, basis=None))
         self.entries.append(CommitEntry(journaled, change, learned))

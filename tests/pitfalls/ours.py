@@ -177,6 +177,7 @@ class Ours:
             caller=Caller(kind=CallerKind.CUSTOMER, customer_id=lease.customer_id),
             conversation_id=lease.conversation_id,
             turn_id=lease.turn_id,
+            fresh=lease.fresh,
             locale="en",
             context=(),
             deadline=Deadline(self._clock, 20.0),
