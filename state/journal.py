@@ -1,17 +1,29 @@
 """
 What a journal consists of while SQL is down: entries in the order in which they happened.
 
-Written by `state.redis.journal`, absorbed by `state.sql.absorb`.
+Written by `state.redis.journal`, absorbed by `state.sql.absorb`. An entry of a newer version is left to a replica of that
+version: what this one does not know of it would be lost.
 """
+
+from dataclasses import replace
 
 import msgspec
 
+from core.errors import StateLoadFailed
 from core.messages import TurnResult
-from state.codec import decode, encode
+from state.codec import StateChange, decode, encode
+from state.models import ConversationState, CustomerState
 from state.store import EffectRecord, IncomingMessage, TurnCommit
 
+_VERSION = 1
+_RETRY_AFTER_SECONDS = 5.0
 
-class MessageEntry(msgspec.Struct, frozen=True, tag="message"):
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True):
+    v: int = _VERSION
+
+
+class MessageEntry(_Entry, frozen=True, tag="message"):
     """`result` is set where a person has the conversation and no turn will run."""
 
     message: IncomingMessage
@@ -21,7 +33,7 @@ class MessageEntry(msgspec.Struct, frozen=True, tag="message"):
     result: TurnResult | None = None
 
 
-class LeaseEntry(msgspec.Struct, frozen=True, tag="lease"):
+class LeaseEntry(_Entry, frozen=True, tag="lease"):
     """A turn began. Its token goes on holding once SQL has absorbed it, so a turn survives SQL's return."""
 
     tenant: str
@@ -31,11 +43,15 @@ class LeaseEntry(msgspec.Struct, frozen=True, tag="lease"):
     owner: str
 
 
-class CommitEntry(msgspec.Struct, frozen=True, tag="commit"):
+class CommitEntry(_Entry, frozen=True, tag="commit"):
+    """`state` and `customer_state` say what the turn changed; an entry without them, all that it knew."""
+
     commit: TurnCommit
+    state: StateChange | None = None
+    customer_state: StateChange | None = None
 
 
-class EffectEntry(msgspec.Struct, frozen=True, tag="effect"):
+class EffectEntry(_Entry, frozen=True, tag="effect"):
     effect: EffectRecord
 
 
@@ -66,12 +82,30 @@ def _worth(effect: EffectRecord) -> int:
 
 
 def encode_entry(entry: Entry) -> bytes:
+    if isinstance(entry, CommitEntry) and entry.state is not None:
+        # Told once, in the form that another version can read and lay over what it has.
+        told = replace(entry.commit, state=ConversationState(), customer_state=None)
+        entry = msgspec.structs.replace(entry, commit=told)
     return encode(entry)
 
 
 def decode_entry(stored: bytes) -> Entry:
     """
     Raises:
-        DataIntegrityFailed: not an entry of this version.
+        StateLoadFailed: of a newer version.
+        DataIntegrityFailed: no entry.
     """
-    return decode(stored, Entry)  # type: ignore[arg-type]
+    if decode(stored, _Entry).v > _VERSION:
+        raise StateLoadFailed(
+            "a newer version of Careline has to drain this", reason="newer", retry_after=_RETRY_AFTER_SECONDS
+        )
+    entry: Entry = decode(stored, Entry)  # type: ignore[arg-type]
+    if not isinstance(entry, CommitEntry) or entry.state is None:
+        return entry
+    learned = entry.customer_state
+    told = replace(
+        entry.commit,
+        state=decode(entry.state.after, ConversationState),
+        customer_state=None if learned is None else decode(learned.after, CustomerState),
+    )
+    return msgspec.structs.replace(entry, commit=told)

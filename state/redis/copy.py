@@ -16,11 +16,12 @@ from redis.asyncio import Redis
 from core.errors import DataIntegrityFailed, StateLoadFailed
 from core.messages import Message
 from state.codec import decode, encode
-from state.models import ConversationState, CustomerState
+from state.models import ConversationState, CustomerState, OpenFlow
 from state.redis.client import asking_redis, key, together
 from state.redis.joined import Command, JoinedCommands, evaluation
 from state.selection import snapshot_on, split
 from state.store import Basis, ConversationRecord, Lease, Snapshot, TurnCommit, Written
+from state.upcast import CHAINS
 
 MESSAGES_KEPT = 200
 _SECONDS_KEPT = 7 * 24 * 3600
@@ -29,7 +30,10 @@ _SPARE = 16
 """Notes and replies that stand between the messages of a turn; read beyond the history that is asked for."""
 
 _SCHEMA = hashlib.sha256(
-    repr((ConversationState.__struct_fields__, CustomerState.__struct_fields__)).encode()
+    repr(
+        [(each.__struct_fields__, chain.present) for each, chain in CHAINS.items()]
+        + [OpenFlow.__struct_fields__]
+    ).encode()
 ).hexdigest()[:8]
 """In every key: a replica of another version, which may not know all fields, neither reads nor writes these copies."""
 

@@ -13,6 +13,7 @@ import msgspec
 from core.errors import Conflict, DataIntegrityFailed, LeaseLost, NotFound, StateLoadFailed
 from core.messages import Durability, Message, MessageRole, TurnResult, TurnStatus
 from state.accepted import handed_over_result, message_from
+from state.codec import StateChange, change_by, decode, encode_over
 from state.identifiers import turn_id_of
 from state.journal import CommitEntry, Entry, LeaseEntry, MessageEntry
 from state.models import ConversationState, CustomerState
@@ -34,14 +35,15 @@ class WaitingTurn(msgspec.Struct):
 class Document(msgspec.Struct):
     """
     Lease times are microseconds of Redis's clock, and so are lease tokens: larger than any that SQL counted, so a journaled
-    lease goes on holding when SQL has absorbed it.
+    lease goes on holding when SQL has absorbed it. States are bytes of `state.codec.encode_over`, as in SQL, because replicas of
+    two versions may carry on one conversation.
     """
 
     conversation: ConversationRecord
-    state: ConversationState
+    state: bytes
     state_version: int
     messages: list[Message]
-    customer_state: CustomerState
+    customer_state: bytes
     customer_version: int
     turns: list[WaitingTurn] = []
     running_turn: str | None = None
@@ -52,13 +54,26 @@ class Document(msgspec.Struct):
 class Change:
     """A document being changed, with the entries that say so and the turns whose fate it settles."""
 
-    def __init__(self, document: Document, *, now: int, owner: str, lease_microseconds: int) -> None:
+    def __init__(
+        self,
+        document: Document,
+        *,
+        now: int,
+        owner: str,
+        lease_microseconds: int,
+        stored: bytes | None = None,
+    ) -> None:
         self.document = document
+        self._stored = stored
         self.entries: list[Entry] = []
         self.turns: list[TurnRecord] = []
         self._now = now
         self._owner = owner
         self._lease_microseconds = lease_microseconds
+
+    def encoded(self) -> bytes:
+        """The document for Redis, over the one that was read there."""
+        return encode_over(self.document, self._stored)
 
     def take(self, message: IncomingMessage, message_id: str, known: TurnRecord | None) -> Intake:
         """`known` is the stored record of the turn that this message joined before, if there is one."""
@@ -122,12 +137,16 @@ class Change:
             updated_at=commit.at,
             handed_over_until=commit.hand_over_until or record.handed_over_until,
         )
-        document.state = commit.state
+        change = change_by(commit.state, document.state)
+        document.state = change.after
         document.state_version += 1
+        learned: StateChange | None = None
         if commit.customer_state is not None:
-            document.customer_state = commit.customer_state
+            learned = change_by(commit.customer_state, document.customer_state)
+            document.customer_state = learned.after
             document.customer_version += 1
-        self.entries.append(CommitEntry(replace(commit, result=result, lease=replace(lease, basis=None))))
+        journaled = replace(commit, result=result, lease=replace(lease, basis=None))
+        self.entries.append(CommitEntry(journaled, change, learned))
         if document.running_turn in (None, lease.turn_id):
             document.running_turn = None
             document.lease_until = 0
@@ -251,6 +270,19 @@ class Change:
         )
 
 
+def entry_without_document(commit: TurnCommit) -> CommitEntry:
+    """Of a turn that Redis knows nothing of but what its lease brought along."""
+    basis = commit.lease.basis
+    learned: StateChange | None = None
+    if commit.customer_state is not None:
+        before = None if basis is None else encode_over(basis.customer_state, None)
+        learned = StateChange(encode_over(commit.customer_state, None), before)
+    change = StateChange(
+        encode_over(commit.state, None), None if basis is None else encode_over(basis.state, None)
+    )
+    return CommitEntry(replace(commit, lease=replace(commit.lease, basis=None)), change, learned)
+
+
 def begun_with(copied: Copied, *, now: int, fresh: Sequence[Message] = ()) -> Document:
     """
     `now` in microseconds of Redis's clock: a turn that SQL leased before it went away keeps its time. `fresh` are messages that a
@@ -275,10 +307,10 @@ def begun_with(copied: Copied, *, now: int, fresh: Sequence[Message] = ()) -> Do
             head=max(copied.conversation.head, newest),
             last_user=max(copied.conversation.last_user, newest),
         ),
-        state=copied.state,
+        state=encode_over(copied.state, None),
         state_version=copied.version,
         messages=[messages[seq] for seq in sorted(messages)],
-        customer_state=copied.customer_state,
+        customer_state=encode_over(copied.customer_state, None),
         customer_version=copied.customer_version,
         turns=list(turns.values()),
         running_turn=copied.running_turn if is_running else None,
@@ -299,7 +331,9 @@ def begun_by(message: IncomingMessage, conversation_id: str) -> Document:
         answered=0,
         last_user=0,
     )
-    return Document(record, ConversationState(), 0, [], CustomerState(), 0)
+    return Document(
+        record, encode_over(ConversationState(), None), 0, [], encode_over(CustomerState(), None), 0
+    )
 
 
 def snapshot_of(document: Document, lease: Lease, *, history_messages: int) -> Snapshot:
@@ -310,11 +344,11 @@ def snapshot_of(document: Document, lease: Lease, *, history_messages: int) -> S
         raise DataIntegrityFailed(f"{lease.turn_id} has no message to answer")
     return Snapshot(
         conversation=document.conversation,
-        state=document.state,
+        state=decode(document.state, ConversationState),
         state_version=document.state_version,
         history=history,
         fresh=fresh,
-        customer_state=document.customer_state,
+        customer_state=decode(document.customer_state, CustomerState),
         customer_version=document.customer_version,
         source="journal",
     )

@@ -16,9 +16,17 @@ from core.errors import ConcurrentAccess, DataIntegrityFailed, LeaseLost, StateL
 from core.messages import Durability, Message
 from state.codec import decode
 from state.identifiers import conversation_id_of, message_id_of
-from state.journal import CommitEntry, counts_for_more
+from state.journal import counts_for_more
 from state.redis.copy import Copied, RedisStateCopy
-from state.redis.document import Change, Document, begun_by, begun_with, page_of, snapshot_of
+from state.redis.document import (
+    Change,
+    Document,
+    begun_by,
+    begun_with,
+    entry_without_document,
+    page_of,
+    snapshot_of,
+)
 from state.redis.durability import Promise, RedisDurability
 from state.redis.journal_drain import JournalDrainage
 from state.redis.journal_store import JournalStore
@@ -248,8 +256,7 @@ class RedisJournal:
             durability=Durability.REDIS,
             result=commit.result,
         )
-        entry = CommitEntry(replace(commit, lease=replace(lease, basis=None)))
-        await self._store.append(entry, record)
+        await self._store.append(entry_without_document(commit), record)
 
 
 def _unknown(conversation_id: str) -> StateLoadFailed:

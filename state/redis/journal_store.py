@@ -124,7 +124,7 @@ class JournalStore:
             )
         if revision is None:
             return None
-        return self.change(decode(document, Document), _microseconds(now)), revision
+        return self.change(decode(document, Document), _microseconds(now), stored=document), revision
 
     async def opened(self, lease: Lease) -> tuple[Change, bytes]:
         """Raises LeaseLost where nothing stands any more."""
@@ -133,8 +133,14 @@ class JournalStore:
             raise LeaseLost(f"{lease.conversation_id}: its journal was drained")
         return found
 
-    def change(self, document: Document, now: int) -> Change:
-        return Change(document, now=now, owner=self._owner, lease_microseconds=self._lease_microseconds)
+    def change(self, document: Document, now: int, *, stored: bytes | None = None) -> Change:
+        return Change(
+            document,
+            now=now,
+            owner=self._owner,
+            lease_microseconds=self._lease_microseconds,
+            stored=stored,
+        )
 
     async def now(self) -> int:
         """Microseconds of Redis's clock."""
@@ -156,7 +162,7 @@ class JournalStore:
             args=(
                 revision,
                 secrets.token_hex(8),
-                encode(change.document),
+                change.encoded(),
                 _member(record.tenant, record.conversation_id),
                 _TURN_SECONDS_KEPT,
                 len(change.entries),

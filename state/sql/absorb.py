@@ -112,7 +112,7 @@ async def _commit(connection: Connection, entry: CommitEntry, *, lease_microseco
         _as_answer_to(entry.commit, turn_id),
         waiting,
         lease_microseconds=lease_microseconds,
-        is_fenced=False,
+        journaled=entry,
     )
     return 1
 

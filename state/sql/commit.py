@@ -11,7 +11,8 @@ import msgspec
 from core.errors import LeaseLost
 from core.messages import Durability, Message
 from core.records import OutboxItem
-from state.codec import decode, encode, encode_over
+from state.codec import StateChange, change_over, decode, encode, encode_over
+from state.journal import CommitEntry
 from state.models import ConversationState, CustomerState
 from state.sql import rows
 from state.sql.connection import Connection, Query
@@ -48,9 +49,7 @@ async def write_turn(connection: Connection, *, commit: TurnCommit, lease_micros
     if lease.durability is Durability.REDIS and knew != (row.state_version, turn.first_seq, turn.last_seq):
         # It did not know all that SQL does. Nobody has heard this answer yet, so the turn is run again.
         raise LeaseLost(f"{lease.turn_id} was built on less than SQL has")
-    return await apply_commit(
-        connection, row, turn, commit, waiting, lease_microseconds=lease_microseconds, is_fenced=True
-    )
+    return await apply_commit(connection, row, turn, commit, waiting, lease_microseconds=lease_microseconds)
 
 
 async def apply_commit(
@@ -61,16 +60,17 @@ async def apply_commit(
     unanswered: Sequence[Row],
     *,
     lease_microseconds: int,
-    is_fenced: bool,
+    journaled: CommitEntry | None = None,
 ) -> Written:
     """
-    Reply, state, outbox and the turn's result, for one of the `unanswered` turns; then the lease is given back, or, where it was
-    `is_fenced`, goes on to the next turn.
+    Reply, state, outbox and the turn's result, for one of the `unanswered` turns; then the lease goes on to the next turn, or,
+    where the turn was `journaled`, is given back.
     """
+    is_fenced = journaled is None
     reply = msgspec.structs.replace(commit.reply, seq=row.head + 1)
     await rows.insert_message(connection, row, reply)
     await rows.finish_turn(connection, row, turn.turn_id, commit.result, token=commit.lease.token)
-    customer_state, customer_version = await _save_customer(connection, row, commit)
+    customer_state, customer_version = await _save_customer(connection, row, commit, journaled)
     for item in commit.outbox:
         await put_outbox(connection, item)
 
@@ -85,7 +85,8 @@ async def apply_commit(
     }
     # A journaled turn that was built on an older state than SQL has by now adds its words, and leaves the newer state alone.
     if is_fenced or commit.lease.state_version >= row.state_version:
-        values["state"] = encode_over(commit.state, row.state)
+        change = None if journaled is None else journaled.state
+        values["state"] = _over(commit.state, row.state, change)
     if commit.hand_over_until is not None:
         values["handed_over_until"] = commit.hand_over_until
     next_lease: Lease | None = None
@@ -182,7 +183,9 @@ async def _stored_reply(connection: Connection, commit: TurnCommit) -> Message:
     return stored
 
 
-async def _save_customer(connection: Connection, row: Row, commit: TurnCommit) -> tuple[CustomerState, int]:
+async def _save_customer(
+    connection: Connection, row: Row, commit: TurnCommit, journaled: CommitEntry | None
+) -> tuple[CustomerState, int]:
     """
     What two conversations of one customer learned at the same time is put together: a receipt once heard is not forgotten.
     """
@@ -191,9 +194,13 @@ async def _save_customer(connection: Connection, row: Row, commit: TurnCommit) -
     # Read again under its own lock: the conversation's does not keep another conversation of this customer from writing.
     locked = await rows.locked_customer_state(connection, row)
     state = commit.customer_state
+    encoded = _over(state, locked.state, None if journaled is None else journaled.customer_state)
     if locked.version != commit.lease.customer_version:
-        state = state.with_receipts_of(decode(locked.state, CustomerState))
-    await rows.update_customer_state(
-        connection, row, version=locked.version + 1, encoded=encode_over(state, locked.state)
-    )
+        state = decode(encoded, CustomerState).with_receipts_of(decode(locked.state, CustomerState))
+        encoded = encode_over(state, encoded)
+    await rows.update_customer_state(connection, row, version=locked.version + 1, encoded=encoded)
     return state, locked.version + 1
+
+
+def _over(state: msgspec.Struct, stored: bytes | None, change: StateChange | None) -> bytes:
+    return encode_over(state, stored) if change is None else change_over(change, stored, type(state))

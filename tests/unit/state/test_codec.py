@@ -1,5 +1,7 @@
 """Stored values survive the way to bytes and back, other versions' fields and damage included."""
 
+from datetime import UTC
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -51,7 +53,8 @@ FLOWS = st.builds(
     name=TEXTS,
     slots=st.dictionaries(TEXTS, TEXTS, max_size=3),
     asked=st.none() | TEXTS,
-    started_at=st.none() | st.datetimes(timezones=st.timezones()),
+    # In UTC: Python calls an hour that a zone repeats unequal to the same instant elsewhere.
+    started_at=st.none() | st.datetimes(timezones=st.timezones()).map(lambda at: at.astimezone(UTC)),
 )
 STATES = st.builds(
     ConversationState,
