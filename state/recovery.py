@@ -168,13 +168,27 @@ class StateRecoveryHandler:
         return read
 
     async def commit(self, commit: TurnCommit) -> Lease | None:
+        try:
+            return await self._commit_to_sql(commit)
+        except SqlIsDown as down:
+            try:
+                return await self._ask_journal(lambda journal: journal.commit(commit), down)
+            except LeaseLost:
+                if commit.lease.durability is not Durability.REDIS:
+                    raise
+                # Drained by a replica that reaches SQL, perhaps: the same token may hold there. Given up here, the customer
+                # would wait until the lease runs out.
+                with suppress(*Unanswered):
+                    await self.drain()
+                    return await self._commit_to_sql(commit)
+                raise
+
+    async def _commit_to_sql(self, commit: TurnCommit) -> Lease | None:
         lease, copy = commit.lease, self._copy
         try:
             if lease.durability is Durability.REDIS:
                 await self._drain_first(lease.tenant, lease.conversation_id)
             written = await self._ask_sql(lambda: self._record.write(commit))
-        except SqlIsDown as down:
-            return await self._ask_journal(lambda journal: journal.commit(commit), down)
         except LeaseLost:
             if lease.durability is Durability.REDIS:
                 await self.release(lease)  # its token may hold in SQL, over a state that is newer
