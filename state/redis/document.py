@@ -358,11 +358,11 @@ def copyable(document: Document) -> Snapshot:
     """All of a document that was drained, as of the version that its last turn came to."""
     return Snapshot(
         conversation=document.conversation,
-        state=document.state,
+        state=decode(document.state, ConversationState),
         state_version=document.state_version,
         history=tuple(document.messages),
         fresh=(),
-        customer_state=document.customer_state,
+        customer_state=decode(document.customer_state, CustomerState),
         customer_version=document.customer_version,
         source="journal",
     )

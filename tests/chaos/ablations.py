@@ -44,7 +44,7 @@ def without_version_check() -> None:
             raise LeaseLost(f"{lease.conversation_id} is gone")
         turn = cast("Any", SimpleNamespace(turn_id=lease.turn_id))
         return await apply_commit(
-            connection, row, turn, commit, waiting, lease_microseconds=lease_microseconds, is_fenced=True
+            connection, row, turn, commit, waiting, lease_microseconds=lease_microseconds
         )
 
     async def renew(*_: object) -> None:
