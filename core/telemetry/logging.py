@@ -22,7 +22,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger, WrappedLogger
 
 from core.errors import ErrorContext, ErrorType
-from core.telemetry.redaction import redacted_field, redacted_text
+from core.telemetry.redaction import SHORT, redacted_field, redacted_short_field, redacted_text
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["json", "console"]
@@ -39,6 +39,7 @@ _SERIOUS = frozenset(
 )
 _WITHOUT_TRACEBACK = frozenset({ErrorType.VALIDATION_ERROR, ErrorType.INVALID_INPUT})
 
+_NOTHING_TO_HIDE = frozenset({int, float, bool, type(None)})
 _OUR_OWN_FIELDS = frozenset({"level", "timestamp", "logger_name"})
 _LONGEST_TRACEBACK = 8_000
 _BREAKS_A_LINE = re.compile(
@@ -207,11 +208,14 @@ def _traceback_of(exc: BaseException) -> str:
 
 def _redact(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
-        if name in _OUR_OWN_FIELDS:
+        kind = type(value)
+        if kind in _NOTHING_TO_HIDE or name in _OUR_OWN_FIELDS:
             continue
         if name == "exception":
             event[name] = redacted_text(value, longest=_LONGEST_TRACEBACK)
-        elif type(value) is not int and type(value) is not float:
+        elif kind is str and len(value) <= SHORT:
+            event[name] = redacted_short_field(name, value)
+        else:
             event[name] = redacted_field(name, value)
     return event
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 LONGEST_TEXT = 2_000
-_SHORT = 64
+SHORT = 64
 _DEEPEST = 6
 _MOST_ITEMS = 50
 
@@ -96,7 +96,7 @@ def redacted_text(text: str, *, longest: int = LONGEST_TEXT) -> str:
     if len(text) > longest:
         # Cut at a blank, so that half a number or address does not slip through as something else.
         text = text[: text.rfind(" ", 0, longest) if " " in text[:longest] else longest] + " […]"
-    if len(text) <= _SHORT:
+    if len(text) <= SHORT:
         return _redacted_short(text)
     return _redacted_text(text)
 
@@ -105,6 +105,12 @@ def redacted_text(text: str, *, longest: int = LONGEST_TEXT) -> str:
 def _redacted_short(text: str) -> str:
     """Ids, names and statuses come again on every line of a turn."""
     return _redacted_text(text)
+
+
+@lru_cache(maxsize=4096)
+def redacted_short_field(name: str, text: str) -> str:
+    """`redacted_field` for a text of at most `SHORT` characters: the same ones stand on every line of a turn."""
+    return str(redacted_field(name, text))
 
 
 def _redacted_text(text: str) -> str:
