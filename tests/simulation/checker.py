@@ -204,17 +204,19 @@ class Checker:
                         self._wrong(f"{turn.turn_id}: {action.receipt} was promised and not opened")
 
     def _check_kept(self, turn: Turn, row: Conversation) -> None:
-        """Each promise has a ticket of its own."""
+        """Each promise of an answer has a receipt of its own, and where all wishes were promised, all were carried out."""
         if turn.result is None:
             return
-        promised = [a for a in turn.result.actions if a.tool == "open_ticket" and a.status in _KEPT]
-        opened = sum(
-            self._desk.subjects[f"Ticket {message.client_message_id}"]
-            for message in row.messages
-            if message.turn_id == turn.turn_id and message.role is MessageRole.CUSTOMER
-        )
-        if opened < len(promised):
-            self._wrong(f"{turn.turn_id}: {len(promised)} tickets promised, {opened} opened")
+        promised = [a.receipt for a in turn.result.actions if a.tool == "open_ticket" and a.status in _KEPT]
+        if len(set(promised)) < len(promised):
+            self._wrong(
+                f"{turn.turn_id}: {len(promised)} tickets promised under {len(set(promised))} receipts"
+            )
+        asked = [m.text.split() for m in row.messages if m.turn_id == turn.turn_id and m.client_message_id]
+        wished = [name for name, *orders in asked if "ticket" in orders]
+        opened = [name for name in wished if self._desk.subjects[f"Ticket {name}"]]
+        if len(opened) < len(wished) <= len(promised):
+            self._wrong(f"{turn.turn_id}: {len(promised)} tickets promised, {len(opened)} opened")
 
     # -- looking things up -------------------------------------------------------------------------------------------
 

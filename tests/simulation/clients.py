@@ -53,7 +53,7 @@ Answer = Submission | TurnResult | Exception
 class Customer:
     """
     Sends its messages one after the other, with pauses of up to three `pause_seconds`; `opens` begins the conversation, the
-    others join it.
+    others join it. One who `is_eager` wants something done with each of them.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Customer:
         *,
         messages: int,
         pause_seconds: float,
+        is_eager: bool,
         opens: bool,
         rng: random.Random,
         log: list[Sent],
@@ -73,6 +74,7 @@ class Customer:
         self._name = name
         self._messages = messages
         self._pause_seconds = pause_seconds
+        self._is_eager = is_eager
         self._opens = opens
         self._rng = rng
         self._log = log
@@ -86,9 +88,9 @@ class Customer:
                 self._rng.choice((0.0, 0.0, 0.2, 1.0, 3.0)) * self._rng.random() * self._pause_seconds
             )
             orders = [f"{self._name}m{number}"]
-            if self._rng.random() < 0.35:
+            if self._rng.random() < 0.35 or self._is_eager:
                 orders.append("ticket")
-            if self._rng.random() < 0.2:
+            if self._rng.random() < 0.2 or self._is_eager:
                 orders.append("notify")
             if self._rng.random() < 0.4:
                 orders.append(f"think={self._rng.choice((0.05, 0.5, 2.0)):g}")

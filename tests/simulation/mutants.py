@@ -44,20 +44,21 @@ Mutant = Callable[[], AbstractContextManager[object]]
 
 @dataclass(frozen=True, slots=True)
 class Focus:
-    """Worlds in which only these faults happen; `is_strict` where they excuse nothing."""
+    """Worlds in which only these faults happen; `is_strict` where they excuse nothing, `is_eager` with more to do."""
 
     faults: tuple[str, ...] = ()
     is_strict: bool = False
+    is_eager: bool = False
 
 
 MUTANTS: dict[str, Mutant] = {}
 FOCUS: dict[str, Focus] = {
     "the_journal_is_written_without_comparing": Focus(("kill sql",), is_strict=True),
-    "intake_without_a_look_at_the_journal": Focus(("cut from sql",)),
-    "an_effects_key_of_its_turn_alone": Focus(("dual partition",)),
+    "intake_without_a_look_at_the_journal": Focus(("cut from sql", "kill replica"), is_eager=True),
+    "an_effects_key_of_its_turn_alone": Focus(("stall sql", "dual partition")),
     "a_mail_planned_in_the_journal_is_sent_at_once": Focus(("dual partition", "kill sql")),
-    "the_last_word_on_an_effect_stands": Focus(("dual partition", "kill sql")),
-    "what_a_turn_put_off_is_sent_unasked": Focus(("dual partition", "kill sql")),
+    "the_last_word_on_an_effect_stands": Focus(("stall sql", "dual partition"), is_eager=True),
+    "what_a_turn_put_off_is_sent_unasked": Focus(("stall sql", "dual partition"), is_eager=True),
     "nothing_is_handed_on_to_the_copy": Focus(("kill sql",), is_strict=True),
     "the_same_answer_is_taken_for_another": Focus(("stall sql",), is_strict=True),
 }
@@ -72,7 +73,8 @@ def _mutant(make: Callable[[], Iterator[None]]) -> Mutant:
 
 def judged(seed: int, focus: Focus) -> list[str]:
     with silence():
-        return run_seed(seed, faults=focus.faults, is_strict=focus.is_strict).violations
+        report = run_seed(seed, faults=focus.faults, is_strict=focus.is_strict, is_eager=focus.is_eager)
+    return report.violations
 
 
 def first_kill(name: str, *, seeds: Sequence[int]) -> tuple[int, str] | None:

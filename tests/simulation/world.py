@@ -47,14 +47,17 @@ class Report:
 
 
 class World:
-    """`faults` are those that the nemesis draws from, where only some are wanted."""
+    """`faults` are those that the nemesis draws from, where only some are wanted; `is_eager` are all customers."""
 
-    def __init__(self, seed: int, *, is_strict: bool = False, faults: Sequence[str] = ()) -> None:
+    def __init__(
+        self, seed: int, *, is_strict: bool = False, faults: Sequence[str] = (), is_eager: bool = False
+    ) -> None:
         self._seed = seed
         self._is_strict = is_strict
         rng = self._rng("world")
         # Sockets, signals and threads stay abstract: nobody may ask for them.
         self._kinds = faults
+        self._is_eager = is_eager
         self.loop = SimulatedLoop(self._rng("order"))  # type: ignore[abstract]
         self.trace = Trace()
         self.faults = Faults()
@@ -178,7 +181,8 @@ class World:
                     conversation,
                     name,
                     messages=self._messages,
-                    pause_seconds=self._pause_seconds,
+                    pause_seconds=0.0 if self._is_eager else self._pause_seconds,
+                    is_eager=self._is_eager,
                     opens=s == 0,
                     rng=self._rng(name),
                     log=self.sent,
@@ -209,8 +213,10 @@ class World:
         return random.Random(f"{self._seed}/{name}")
 
 
-def run_seed(seed: int, *, is_strict: bool = False, faults: Sequence[str] = ()) -> Report:
-    return World(seed, is_strict=is_strict, faults=faults).run()
+def run_seed(
+    seed: int, *, is_strict: bool = False, faults: Sequence[str] = (), is_eager: bool = False
+) -> Report:
+    return World(seed, is_strict=is_strict, faults=faults, is_eager=is_eager).run()
 
 
 @contextmanager
