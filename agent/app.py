@@ -36,6 +36,8 @@ def create_app(parts: ServiceParts, *, pages: Sequence[APIRouter] = ()) -> FastA
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Its own telemetry would count again what `Edge` counts, and write down exceptions that may quote the customer.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     callers = Callers(parts)
     for router in (

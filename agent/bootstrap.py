@@ -36,7 +36,7 @@ from core.identity import DEFAULT_TENANT
 from core.ids import new_id
 from core.resilience.degradation import GracefulDegradationHandler
 from core.resilience.guard import Guard
-from core.resilience.policies import SMTP_STEP_SECONDS, guard_policies
+from core.resilience.policies import guard_policies
 from core.resilience.retry import RetryBudget
 from core.settings import Settings
 from core.telemetry.logging import StructuredErrorLogger, get_logger
@@ -52,8 +52,6 @@ from tools.knowledge.ingest import Ingestion
 from tools.knowledge.search import LocalKnowledge
 from tools.ports import NotificationChannel
 from tools.registry import ToolRegistry, standard_tools
-
-_JWKS_TIMEOUT_SECONDS = 3.0
 
 log = get_logger(__name__)
 
@@ -101,7 +99,12 @@ async def open_careline(
     async with AsyncExitStack() as stack:
         guards = _guards(settings, clock=clock, rng=rng, metrics=metrics)
         degradation = GracefulDegradationHandler(
-            clock=clock, rng=rng, contact=settings.contact_address, observer=metrics
+            clock=clock,
+            rng=rng,
+            contact=settings.contact_address,
+            observer=metrics,
+            check_seconds=settings.check_seconds,
+            probe_seconds=settings.probe_seconds,
         )
         owner = new_id("replica")
         records = await stack.enter_async_context(
@@ -185,7 +188,7 @@ async def open_careline(
                     "sweeper": Sweeper(
                         records.conversations,
                         turns.resume,
-                        every_seconds=settings.lease_seconds / 3,
+                        every_seconds=settings.seconds_between_sweeps,
                         clock=clock,
                     ).run,
                     "drain": JournalDrain(records.conversations, drained=dispatcher.wake, clock=clock).run,
@@ -342,7 +345,7 @@ def _channels(
     channel = SmtpChannel(
         SmtpServer.parse(settings.smtp_url.get_secret_value()),
         sender=settings.smtp_sender,
-        step_seconds=SMTP_STEP_SECONDS,
+        step_seconds=settings.smtp_step_seconds,
     )
     degradation.add_probe("notifications", channel.probe)
     return {channel.name: channel}
@@ -365,7 +368,8 @@ async def _brain(
         make_model_client(
             "model",
             base_url=settings.model_url,
-            timeout_seconds=settings.model_timeout_seconds,
+            timeout_seconds=max(settings.model_timeout_seconds, settings.first_token_seconds),
+            connect_seconds=settings.connect_timeout_seconds,
             headers={"Authorization": f"Bearer {key}"} if key else None,
         )
     )
@@ -375,6 +379,7 @@ async def _brain(
         guard=guard,
         clock=clock,
         silence_seconds=settings.model_timeout_seconds,
+        first_token_seconds=settings.first_token_seconds,
     )
     degradation.watch(guard)
     degradation.add_probe("model", model.probe)
@@ -450,7 +455,10 @@ async def _identity_client(settings: Settings, stack: AsyncExitStack) -> httpx.A
     if settings.identity_jwks_url is None:
         return None
     client = make_client(
-        "identity", base_url=settings.identity_jwks_url, timeout_seconds=_JWKS_TIMEOUT_SECONDS
+        "identity",
+        base_url=settings.identity_jwks_url,
+        timeout_seconds=settings.identity_timeout_seconds,
+        connect_seconds=settings.connect_timeout_seconds,
     )
     return await stack.enter_async_context(client)
 

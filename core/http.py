@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
+from typing import Protocol
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from core.errors import (
     CarelineError,
@@ -30,15 +29,20 @@ from core.errors import (
     RateLimited,
     ToolMisconfigured,
 )
+from core.http_stream import Origin, StreamedAnswer, StreamTransport, end_head, head_of, origin_of
 
 _CONNECTOR_LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=20.0)
-_MODEL_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=200, keepalive_expiry=20.0)
 _CONNECT_SECONDS = 2.0
 _LONGEST_RETRY_AFTER = 86_400.0
 
 
 def make_client(
-    dependency: str, *, base_url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None
+    dependency: str,
+    *,
+    base_url: str,
+    timeout_seconds: float,
+    connect_seconds: float = _CONNECT_SECONDS,
+    headers: Mapping[str, str] | None = None,
 ) -> httpx.AsyncClient:
     """
     For connectors: calls may have effects, so it uses httpx's own transport, whose errors say what was sent.
@@ -46,21 +50,103 @@ def make_client(
     Repeats nothing by itself, follows no redirects, and reads neither proxies nor credentials from the
     environment.
     """
-    transport = httpx.AsyncHTTPTransport(limits=_CONNECTOR_LIMITS, trust_env=False, retries=0)
-    return _client(dependency, transport, base_url, timeout_seconds, headers)
+    return httpx.AsyncClient(
+        transport=httpx.AsyncHTTPTransport(limits=_CONNECTOR_LIMITS, trust_env=False, retries=0),
+        base_url=base_url,
+        timeout=_timeout(timeout_seconds, connect_seconds),
+        follow_redirects=False,
+        trust_env=False,
+        headers=_headers(dependency, headers),
+    )
 
 
 def make_model_client(
-    dependency: str, *, base_url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None
-) -> httpx.AsyncClient:
+    dependency: str,
+    *,
+    base_url: str,
+    timeout_seconds: float,
+    connect_seconds: float = _CONNECT_SECONDS,
+    headers: Mapping[str, str] | None = None,
+) -> "StreamingClient":
     """
-    For language models: hundreds of slow calls at once, none with an effect, so it uses aiohttp's transport.
+    For language models: hundreds of slow calls at once, none with an effect, so it uses a leaner transport.
 
     `timeout_seconds` is the longest silence, not the longest answer. Needs a running loop from its first
     request on.
     """
-    transport = AiohttpTransport(limits=_MODEL_LIMITS, trust_env=False)
-    return _client(dependency, transport, base_url, timeout_seconds, headers)
+    return StreamingClient(
+        StreamTransport(),
+        base_url=base_url,
+        timeout=_timeout(timeout_seconds, connect_seconds),
+        headers=_headers(dependency, headers),
+    )
+
+
+class StreamingClient(httpx.AsyncClient):
+    """httpx's client, and a way past it for the one request that is made in every turn."""
+
+    def __init__(
+        self,
+        transport: StreamTransport,
+        *,
+        base_url: str,
+        timeout: httpx.Timeout,
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(
+            transport=transport,
+            base_url=base_url,
+            timeout=timeout,
+            headers=headers,
+            follow_redirects=False,
+            trust_env=False,
+        )
+        self._streams = transport
+
+    def prepare_post(self, path: str, *, headers: Mapping[str, str]) -> "PreparedPost":
+        """
+        Raises:
+            httpx.UnsupportedProtocol: the base URL is not an http(s) URL.
+        """
+        request = self.build_request("POST", path, headers={"Accept-Encoding": "identity", **headers})
+        return PreparedPost(
+            self._streams,
+            origin_of(request.url),
+            head_of(request),
+            connect_seconds=self.timeout.connect or _CONNECT_SECONDS,
+        )
+
+
+class PreparedPost:
+    """A request of which only the body changes. Comes as it was sent: no content encoding is undone."""
+
+    def __init__(
+        self, transport: StreamTransport, origin: Origin, head: bytes, *, connect_seconds: float
+    ) -> None:
+        self._transport = transport
+        self._origin = origin
+        self._head = head
+        self._connect_seconds = connect_seconds
+
+    async def send(self, body: bytes, *, silence_seconds: float) -> StreamedAnswer:
+        """The answer, once its head is there. Raises what `translate` knows."""
+        return await self._transport.send(
+            self._origin,
+            end_head(self._head, body),
+            body,
+            connect_seconds=self._connect_seconds,
+            read_seconds=silence_seconds,
+        )
+
+
+class Answered(Protocol):
+    """httpx's response, or a streamed one."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def headers(self) -> httpx.Headers: ...
 
 
 # One line per way to fail is the shortest way to write this table.
@@ -71,10 +157,6 @@ def translate(dependency: str, exc: Exception) -> CarelineError:  # noqa: PLR091
     match exc:
         case CarelineError():
             return exc
-        case httpx.RequestError() if isinstance(exc.__cause__, aiohttp.ClientError):
-            return _translate_aiohttp(dependency, exc.__cause__)
-        case aiohttp.ClientError():
-            return _translate_aiohttp(dependency, exc)
         case httpx.ConnectTimeout():
             return DependencyTimeout(dependency, f"{dependency}: no connection in time", reason="connect")
         case httpx.PoolTimeout():
@@ -97,7 +179,7 @@ def translate(dependency: str, exc: Exception) -> CarelineError:  # noqa: PLR091
             return InternalFailure(f"{dependency}: unforeseen {type(exc).__name__}")
 
 
-def raise_for_answer(dependency: str, response: httpx.Response, *, now: datetime | None = None) -> None:
+def raise_for_answer(dependency: str, response: Answered, *, now: datetime | None = None) -> None:
     """
     Nothing for a 2xx; for any other status the error that it stands for.
 
@@ -159,38 +241,12 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
     return min(max(0.0, seconds), _LONGEST_RETRY_AFTER)
 
 
-def _client(
-    dependency: str,
-    transport: httpx.AsyncBaseTransport,
-    base_url: str,
-    timeout_seconds: float,
-    headers: Mapping[str, str] | None,
-) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=transport,
-        base_url=base_url,
-        timeout=httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, _CONNECT_SECONDS)),
-        follow_redirects=False,
-        trust_env=False,
-        headers={"User-Agent": f"careline/{version('careline')} ({dependency})", **(headers or {})},
-    )
+def _timeout(seconds: float, connect_seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=min(seconds, connect_seconds))
 
 
-def _translate_aiohttp(dependency: str, exc: aiohttp.ClientError) -> CarelineError:
-    """By aiohttp's own class: httpx-aiohttp calls nearly all of them ConnectTimeout."""
-    match exc:
-        case aiohttp.ClientConnectorError():
-            return _not_connected(dependency, exc)
-        case aiohttp.ConnectionTimeoutError():
-            return DependencyTimeout(dependency, f"{dependency}: no connection in time", reason="connect")
-        case aiohttp.ServerTimeoutError():
-            return DependencyTimeout(dependency, f"{dependency}: no answer in time", may_have_happened=True)
-        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return ToolMisconfigured(f"{dependency}: its address is not an http(s) URL", reason="invalid_url")
-        case aiohttp.ClientResponseError():
-            return ExternalApiFailed(dependency, f"{dependency}: unreadable answer", may_have_happened=True)
-        case _:
-            return NetworkFailed(dependency, f"{dependency}: the connection broke", may_have_happened=True)
+def _headers(dependency: str, own: Mapping[str, str] | None) -> dict[str, str]:
+    return {"User-Agent": f"careline/{version('careline')} ({dependency})", **(own or {})}
 
 
 def _not_connected(dependency: str, exc: BaseException) -> CarelineError:
@@ -207,7 +263,7 @@ def _not_connected(dependency: str, exc: BaseException) -> CarelineError:
     return NetworkFailed(dependency, f"{dependency}: no connection", reason="connect")
 
 
-def _retry_after_of(response: httpx.Response, now: datetime | None) -> float | None:
+def _retry_after_of(response: Answered, now: datetime | None) -> float | None:
     if "retry-after" not in response.headers:
         return None
     try:

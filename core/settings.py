@@ -22,6 +22,7 @@ from pydantic_settings import (
 from core.addresses import redis_address
 from core.identity import DEFAULT_TENANT, Role
 from core.postgres_url import with_hosts_in_query
+from core.time_settings import TimeSettings
 
 _SQLITE_PATIENCE = 5
 _RATE = re.compile(r"\s*(0|[1-9]\d*\s*/\s*(second|minute|hour|day))\s*")
@@ -61,7 +62,7 @@ class ApiKey:
         self.role = Role(parts[3]) if len(parts) > 3 else Role.SERVER
 
 
-class Settings(BaseSettings):
+class Settings(TimeSettings, BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="CARELINE_",
         toml_file="careline.toml",
@@ -100,6 +101,19 @@ class Settings(BaseSettings):
         description="`redis://HOST:PORT/DB`, `redis+sentinel://[USER:PASSWORD@]HOST:PORT,HOST:PORT/SERVICE/DB` or "
         "`redis+cluster://[USER:PASSWORD@]HOST:PORT,HOST:PORT`; `rediss…` with TLS. Left out, SQL serves alone.",
     )
+    sql_connections: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        description="Connections to each PostgreSQL database that one process opens at most; one more asks whether it is there.",
+    )
+    redis_connections: int = Field(
+        64,
+        ge=2,
+        le=10_000,
+        description="Connections to Redis (in a cluster: to each node) that one process opens at most, for turns, for readers "
+        "that wait for events, and for rate limits, each; callers queue for them.",
+    )
     redis_durability: Literal["checked", "trusted"] = Field(
         "checked",
         description="Whether Redis may keep messages while SQL is down: `checked`, where it shows that it forgets nothing "
@@ -112,9 +126,6 @@ class Settings(BaseSettings):
     )
     model: str | None = Field(None, description="Name of the model to ask for.")
     model_key: SecretStr | None = Field(None, description="Key for the model server, sent as a bearer token.")
-    model_timeout_seconds: float = Field(
-        8.0, gt=0, description="Longest silence of the model server before it counts as down."
-    )
 
     api_keys: SecretStr | None = Field(
         None,
@@ -137,11 +148,13 @@ class Settings(BaseSettings):
 
     rate_limit_per_customer: str = Field(
         "30/minute",
-        description="Messages per customer, as `N/second`, `N/minute` or `N/hour`; `0` lifts it.",
+        description="Messages per customer, as `N/second`, `N/minute` or `N/hour`; `0` lifts it. Fails open: while Redis is away "
+        "each process counts alone.",
     )
     rate_limit: str = Field(
         "0",
-        description="Messages for the whole service, as `N/second`, `N/minute` or `N/hour`; `0` lifts it.",
+        description="Messages for the whole service, as `N/second`, `N/minute` or `N/hour`; `0` lifts it. Fails open: while "
+        "Redis is away each process counts alone.",
     )
     max_turns: int | None = Field(
         None,
@@ -153,12 +166,6 @@ class Settings(BaseSettings):
     workers: int = Field(
         1, ge=1, le=64, description="Processes that `careline serve` runs, each a replica of its own."
     )
-    turn_deadline_seconds: float = Field(
-        20.0, gt=0, description="A turn answers with what it has after this time."
-    )
-    lease_seconds: float = Field(
-        30.0, gt=1, description="A replica that is silent for this long loses its conversations to others."
-    )
     handoff_timeout_minutes: float = Field(
         240.0, gt=0, description="A conversation handed to a person returns to the agent after this time."
     )
@@ -169,14 +176,6 @@ class Settings(BaseSettings):
         description="`smtp://[USER:PASSWORD@]HOST:PORT` or `smtps://…` for e-mail notifications. None: written to the log.",
     )
     smtp_sender: str = Field("careline@localhost", description="From address of e-mail notifications.")
-
-    sql_timeout_seconds: float = Field(
-        1.0,
-        gt=0,
-        description="Longest wait for PostgreSQL; SQLite, whose writers queue, gets five times as long.",
-    )
-    redis_timeout_seconds: float = Field(0.25, gt=0, description="Longest wait for Redis.")
-    drain_seconds: float = Field(10.0, ge=0, description="How long running turns may finish after SIGTERM.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged."

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from core.clock import Clock
 from core.settings import Settings
 from state.events import RecoveringTurnEvents
-from state.recovery import StateRecoveryHandler
+from state.recovery import RecoveryTimes, StateRecoveryHandler
 from state.redis.client import open_redis
 from state.redis.copy import RedisStateCopy
 from state.redis.durability import RedisDurability
@@ -105,7 +105,12 @@ async def open_state(
         def opened(url: str | None, dependency: str) -> Database:
             if url is None:
                 return database.named(dependency)
-            extra = Database(url, timeout_seconds=settings.sql_seconds(url), dependency=dependency)
+            extra = Database(
+                url,
+                timeout_seconds=settings.sql_seconds(url),
+                dependency=dependency,
+                connections=settings.sql_connections,
+            )
             closing.push_async_callback(extra.close)
             return extra
 
@@ -117,10 +122,16 @@ async def open_state(
         secret_copies: RedisSecrets | None = None
         events: TurnEvents = SqlTurnEvents(database, clock=clock)
         if settings.redis_url is not None:
-            client = open_redis(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds)
+            client = open_redis(
+                settings.redis_url,
+                timeout_seconds=settings.redis_timeout_seconds,
+                connections=settings.redis_connections,
+            )
             closing.push_async_callback(client.aclose)
             waiting = open_redis(
-                settings.redis_url, timeout_seconds=settings.redis_timeout_seconds + LONGEST_BLOCK_SECONDS
+                settings.redis_url,
+                timeout_seconds=settings.redis_timeout_seconds + LONGEST_BLOCK_SECONDS,
+                connections=settings.redis_connections,
             )
             closing.push_async_callback(waiting.aclose)
             events = RecoveringTurnEvents(
@@ -156,6 +167,13 @@ async def open_state(
                 journal=journal,
                 redis=redis if copy is not None else None,
                 ping_sql=database.ping,
+                times=RecoveryTimes(
+                    intake_seconds=settings.intake_seconds,
+                    intake_sql_seconds=settings.intake_sql_seconds,
+                    ping_seconds=settings.sql_ping_seconds,
+                    copy_seconds=settings.copy_timeout_seconds,
+                    pause_seconds=settings.redis_pause_seconds,
+                ),
             ),
             events=events,
             outbox=SqlOutbox(database),

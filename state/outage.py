@@ -18,7 +18,6 @@ T = TypeVar("T")
 
 Unanswered = (DependencyUnavailable, DependencyTimeout, NetworkFailed)
 
-PING_SECONDS = 0.15
 _BUSY_SECONDS = 0.05
 _RETRY_AFTER_SECONDS = 2.0
 
@@ -37,12 +36,18 @@ def _is_proof(failed: DependencyError) -> bool:
 class SqlOutage:
     """
     `ping` asks SQL something trivial on a connection of its own; without one, every failure counts as an outage, which
-    never outlasts its call. `can_go_without` says that there is a journal to use meanwhile.
+    never outlasts its call. It has `ping_seconds` to answer. `can_go_without` says that there is a journal to use meanwhile.
     """
 
     def __init__(
-        self, guard: CallGuard, *, ping: Callable[[], Awaitable[None]] | None, can_go_without: bool
+        self,
+        guard: CallGuard,
+        *,
+        ping: Callable[[], Awaitable[None]] | None,
+        can_go_without: bool,
+        ping_seconds: float,
     ) -> None:
+        self._ping_seconds = ping_seconds
         self._guard = guard
         self._ping = ping
         self._can_go_without = can_go_without
@@ -136,10 +141,10 @@ class SqlOutage:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            async with asyncio.timeout(PING_SECONDS):
+            async with asyncio.timeout(self._ping_seconds):
                 await ping()
         except (TimeoutError, DependencyTimeout):
-            return loop.time() - began > PING_SECONDS + _BUSY_SECONDS
+            return loop.time() - began > self._ping_seconds + _BUSY_SECONDS
         except Unanswered:
             return False
         return True

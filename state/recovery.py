@@ -7,6 +7,7 @@ is promised.
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -48,18 +49,26 @@ T = TypeVar("T")
 
 _log = get_logger(__name__)
 
-_INTAKE_SECONDS = 0.8
-_INTAKE_SQL_SECONDS = 0.4
-"""A customer who cannot be served hears so within a second: time for SQL to fail, for the question whether it is down
-(`state.outage`), and for Redis after both."""
-
-_COPY_SECONDS = 0.25
-_SILENCE_SECONDS = 1.0
-"""For how long a Redis that did not answer in time is not asked for what only saves time: the customer has waited once."""
-
 _JOURNAL_TRIES = 3
 _WORTH_A_TRY_SECONDS = 0.05
 _RETRY_AFTER_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryTimes:
+    """
+    A customer who cannot be served hears so within a second, `intake_seconds` and a margin: time for SQL to fail
+    (`intake_sql_seconds`), for the question whether it is down (`ping_seconds`, see `state.outage`), and for Redis after both.
+
+    What only saves time may take `copy_seconds`; a Redis that did not answer is not asked for it for `pause_seconds`: the
+    customer has waited once.
+    """
+
+    intake_seconds: float = 0.8
+    intake_sql_seconds: float = 0.4
+    ping_seconds: float = 0.15
+    copy_seconds: float = 0.25
+    pause_seconds: float = 1.0
 
 
 class StateRecoveryHandler:
@@ -79,9 +88,16 @@ class StateRecoveryHandler:
         journal: Journal | None = None,
         redis: CallGuard | None = None,
         ping_sql: Callable[[], Awaitable[None]] | None = None,
+        times: RecoveryTimes | None = None,
     ) -> None:
         self._record = record
-        self._outage = SqlOutage(sql, ping=ping_sql, can_go_without=journal is not None)
+        self._times = times or RecoveryTimes()
+        self._outage = SqlOutage(
+            sql,
+            ping=ping_sql,
+            can_go_without=journal is not None,
+            ping_seconds=self._times.ping_seconds,
+        )
         self._clock = clock
         self._copy = copy
         self._journal = journal
@@ -152,13 +168,27 @@ class StateRecoveryHandler:
         return read
 
     async def commit(self, commit: TurnCommit) -> Lease | None:
+        try:
+            return await self._commit_to_sql(commit)
+        except SqlIsDown as down:
+            try:
+                return await self._ask_journal(lambda journal: journal.commit(commit), down)
+            except LeaseLost:
+                if commit.lease.durability is not Durability.REDIS:
+                    raise
+                # Drained by a replica that reaches SQL, perhaps: the same token may hold there. Given up here, the customer
+                # would wait until the lease runs out.
+                with suppress(*Unanswered):
+                    await self.drain()
+                    return await self._commit_to_sql(commit)
+                raise
+
+    async def _commit_to_sql(self, commit: TurnCommit) -> Lease | None:
         lease, copy = commit.lease, self._copy
         try:
             if lease.durability is Durability.REDIS:
                 await self._drain_first(lease.tenant, lease.conversation_id)
             written = await self._ask_sql(lambda: self._record.write(commit))
-        except SqlIsDown as down:
-            return await self._ask_journal(lambda journal: journal.commit(commit), down)
         except LeaseLost:
             if lease.durability is Durability.REDIS:
                 await self.release(lease)  # its token may hold in SQL, over a state that is newer
@@ -314,11 +344,21 @@ class StateRecoveryHandler:
         """Entries on their way from the journal into SQL."""
         return await self._outage.ask_anyway(lambda: self._record.absorb(entries), deadline=deadline)
 
+    async def recorded(
+        self, tenant: str, conversation_id: str, *, after: int, limit: int, deadline: Deadline | None = None
+    ) -> Sequence[Message]:
+        """Messages as SQL has them, for the drain."""
+        return await self._outage.ask_anyway(
+            lambda: self._record.messages(tenant, conversation_id, after=after, limit=limit),
+            deadline=deadline,
+        )
+
     def _intake_deadlines(self) -> tuple[Deadline | None, Deadline | None]:
         """SQL's share of the time, and the whole of it. Alone, SQL has all the time that its guard gives it."""
         if self._journal is None:
             return None, None
-        return Deadline(self._clock, _INTAKE_SQL_SECONDS), Deadline(self._clock, _INTAKE_SECONDS)
+        times = self._times
+        return Deadline(self._clock, times.intake_sql_seconds), Deadline(self._clock, times.intake_seconds)
 
     async def _drain_first(
         self, tenant: str, conversation_id: str, *, deadline: Deadline | None = None
@@ -405,7 +445,7 @@ class StateRecoveryHandler:
         if self._is_redis_silent():
             return None
         try:
-            return await self._ask_redis(attempt, deadline=Deadline(self._clock, _COPY_SECONDS))
+            return await self._ask_redis(attempt, deadline=Deadline(self._clock, self._times.copy_seconds))
         except LeaseLost:
             return None
         except StateLoadFailed as ahead:  # neither is to be believed before somebody has looked
@@ -421,7 +461,7 @@ class StateRecoveryHandler:
     def _skip_redis(self, error: DependencyError | StateError) -> None:
         """An outage is told when it begins: the drain alone asks every second. Damage is told each time."""
         if isinstance(error, DependencyTimeout):
-            self._redis_silent_until = self._clock.monotonic() + _SILENCE_SECONDS
+            self._redis_silent_until = self._clock.monotonic() + self._times.pause_seconds
         is_outage = isinstance(error, DependencyError)
         log = _log.debug if is_outage and self._is_redis_skipped else _log.warning
         self._is_redis_skipped = self._is_redis_skipped or is_outage
@@ -437,6 +477,13 @@ class _Sink:
 
     async def absorb(self, entries: Sequence[bytes]) -> int:
         return await self._handler.absorb(entries, deadline=self._deadline)
+
+    async def messages(
+        self, tenant: str, conversation_id: str, *, after: int, limit: int
+    ) -> Sequence[Message]:
+        return await self._handler.recorded(
+            tenant, conversation_id, after=after, limit=limit, deadline=self._deadline
+        )
 
 
 def _unavailable(down: DependencyError) -> DependencyUnavailable:

@@ -356,6 +356,12 @@ class JournalSink(Protocol):
         """Write journal entries of one conversation in one transaction; entries already there are skipped."""
         ...
 
+    async def messages(
+        self, tenant: str, conversation_id: str, *, after: int, limit: int
+    ) -> Sequence[Message]:
+        """With those that were absorbed."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventBatch:

@@ -140,8 +140,10 @@ class RateLimits:
 def rate_limits(settings: Settings, *, clock: Clock, log: EventLog) -> RateLimits:
     windows: Windows = LocalWindows(clock)
     if settings.redis_url is not None:
-        seconds = min(settings.redis_timeout_seconds, 0.1)
-        client = open_redis(settings.redis_url, timeout_seconds=seconds)
+        seconds = min(settings.redis_timeout_seconds, settings.rate_limit_timeout_seconds)
+        client = open_redis(
+            settings.redis_url, timeout_seconds=seconds, connections=settings.redis_connections
+        )
         windows = RecoveringWindows(
             SharedWindows(client, timeout_seconds=seconds), alone=windows, clock=clock, log=log
         )

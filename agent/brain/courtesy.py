@@ -46,6 +46,7 @@ _BARE_WORDS = """
     oui non bien sûr sí si claro sans doute
 """
 
+_LETTERS = re.compile(r"[^\W\d_]+")
 _BARE = frozenset(_BARE_WORDS.split())
 COURTESY = frozenset(terms(f"{_ENGLISH} {_GERMAN} {_FRENCH} {_SPANISH}"))
 
@@ -64,14 +65,13 @@ _IGNORANCE = re.compile(
 
 def is_bare_answer(sentence: str) -> bool:
     """Without content of its own, such as "Yes, you can.", which is the boldest claim of all."""
-    words = set(re.findall(r"[^\W\d_]+", sentence.casefold()))
-    return words <= _BARE
+    return _BARE.issuperset(_LETTERS.findall(sentence.casefold()))
 
 
 def is_polite_phrase(sentence: str) -> bool:
     """Somebody speaks to somebody, and no word is about anything else."""
-    words = set(terms(sentence))
-    if not words <= COURTESY:
+    words = terms(sentence)
+    if not COURTESY.issuperset(words):
         return False
     return _FROM_ME.search(sentence) is not None or (bool(words) and _TO_YOU.search(sentence) is not None)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from agent.brain.courtesy import COURTESY, admits_ignorance, is_bare_answer, is_polite_phrase
@@ -40,6 +41,8 @@ _ADDRESS = re.compile(
     r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\b(?:[a-z0-9-]+\.)+(?:com|net|org|io|dev|app|co|info|biz|xyz|example|test)\b(?:/[^\s)>\]\"']*)?",
     re.IGNORECASE,
 )
+_MAY_HOLD_ADDRESS = re.compile(r"[.:@/][^\s]")
+"""Every address has one of these inside; asking for them first is ten times as fast."""
 _TAG = re.compile(r"<[a-zA-Z/!][^>]*>?")
 _LIST_MARK = re.compile(r"\A(?:[-*+•]|\d{1,3}[.)]|#{1,6})\s+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
@@ -56,9 +59,20 @@ _FIELD_WORDS: Mapping[str, str] = {
 }
 """What people call a field of a tool's value beside its key."""
 _COMMON_CODES = frozenset({"ok", "faq", "id", "pdf", "url", "am", "pm"})
+
+
+def _any_of(words: str) -> str:
+    """Any of these whole words. Their first letters are asked for first, which takes half the time."""
+    each = words.split()
+    return rf"\b(?=[{''.join(sorted({word[0] for word in each}))}])(?:{'|'.join(each)})\b"
+
+
 _NEGATION = re.compile(
-    r"\b(?:not|no|never|cannot|without|neither|nor|unable|impossible|nicht|keine?\w?|niemals|ohne|pas|jamais|sans|nunca|sin|ning\w+)\b"
-    r"|n['’]t\b",
+    _any_of(
+        "not no never cannot without neither nor unable impossible nicht keine?\\w? niemals ohne pas jamais sans "
+        "nunca sin ning\\w+"
+    )
+    + r"|n['’]t\b",
     re.IGNORECASE,
 )
 
@@ -85,11 +99,11 @@ _HAS_DONE = re.compile(
     re.IGNORECASE,
 )
 _LEANS = re.compile(r"\A\W*(?:it|they|this|that|these|those|we|he|she|you)\b", re.IGNORECASE)
-_SELF = re.compile(r"\b(?:i|we|ich|wir|je|nous|yo)\b", re.IGNORECASE)
+_SELF = re.compile(_any_of("i we ich wir je nous yo"), re.IGNORECASE)
 _TICKETS_OF_YOURS = re.compile(
     r"\byou(?:['’]ve| (?:\w+ )?(?:have|had|got))\b[^?]*\btickets?\b|\byour (?:\w+ )?tickets?\b", re.IGNORECASE
 )
-_SUPPOSES = re.compile(r"\b(?:if|when|once|after|until|before|unless)\b", re.IGNORECASE)
+_SUPPOSES = re.compile(_any_of("if when once after until before unless"), re.IGNORECASE)
 
 
 class Standing(StrEnum):
@@ -119,13 +133,26 @@ class Judgement:
 
 
 class _Ground:
-    """Something that sentences can stand on."""
+    """Something that sentences can stand on. What a sentence does not ask for is never worked out."""
 
     def __init__(self, text: str) -> None:
-        self.text = text.casefold()
-        self.stems = frozenset(terms(text))
-        self.numbers = _numbers(text)
-        self.number_parts = frozenset(part for number in self.numbers for part in re.split(r"\D", number))
+        self._words = text
+
+    @cached_property
+    def text(self) -> str:
+        return self._words.casefold()
+
+    @cached_property
+    def stems(self) -> frozenset[str]:
+        return frozenset(terms(self._words))
+
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        return _numbers(self._words)
+
+    @cached_property
+    def number_parts(self) -> frozenset[str]:
+        return frozenset(part for number in self.numbers for part in re.split(r"\D", number))
 
     def holds_numbers(self, wanted: Iterable[str]) -> bool:
         return all(number in self.numbers or self._holds_date(number) for number in wanted)
@@ -142,21 +169,26 @@ class _OutcomeGround(_Ground):
     def __init__(self, facts: Iterable[str], *, is_ok: bool) -> None:
         super().__init__("\n".join(facts))
         self._is_ok = is_ok
-        self._denies = _is_negated(self.text.replace("_", " "))
 
     def may_deny(self, claim: "_Claim") -> bool:
         return self._denies and (self._is_ok or claim.is_of_ourselves)
+
+    @cached_property
+    def _denies(self) -> bool:
+        return _is_negated(self.text.replace("_", " "))
 
 
 class _PassageGround(_Ground):
     def __init__(self, passage: Passage) -> None:
         super().__init__(f"{passage.title}\n{passage.heading}\n{passage.text}")
         self.passage = passage
-        spans = [(unit.start, unit.end) for unit in units(passage.text)] or list(_lines(passage.text))
-        self._pieces = [
-            (piece, frozenset(terms(piece)))
-            for start, end in spans
-            if (piece := passage.text[start:end].strip())
+
+    @cached_property
+    def _pieces(self) -> list[tuple[str, frozenset[str]]]:
+        text = self.passage.text
+        spans = [(unit.start, unit.end) for unit in units(text)] or list(_lines(text))
+        return [
+            (piece, frozenset(terms(piece))) for start, end in spans if (piece := text[start:end].strip())
         ]
 
     def quote_for(self, claim: "_Claim") -> str | None:
@@ -188,10 +220,12 @@ class Grounds:
         self._passages: list[_PassageGround] = []
         self._outcomes: list[_OutcomeGround] = []
         self._deeds: set[str] = set()
-        self._states: set[str] = set()
-        self._addresses = {_bare(address) for address in _ADDRESS.findall(contact_address or "")}
+        self._values: list[Mapping[str, Any]] = []
+        self._known_addresses: set[str] = set()
+        self._may_name_addresses: list[str] = []
         if contact_address:
-            self._addresses.add(_bare(contact_address))
+            self._known_addresses.add(_bare(contact_address))
+            self._may_name_addresses.append(contact_address)
         self._checks_names = checks_names
 
     def add_passages(self, passages: Iterable[Passage]) -> tuple[int, ...]:
@@ -203,9 +237,9 @@ class Grounds:
                     break
             else:
                 self._passages.append(_PassageGround(passage))
-                self._addresses.update(_bare(found) for found in _ADDRESS.findall(passage.text))
+                self._may_name_addresses.append(passage.text)
                 if passage.url:
-                    self._addresses.add(_bare(passage.url))
+                    self._known_addresses.add(_bare(passage.url))
                 numbers.append(len(self._passages))
         return tuple(numbers)
 
@@ -213,38 +247,49 @@ class Grounds:
         if outcome.passages:
             return
         action = outcome.action
-        facts = [*_facts(outcome.value), action.summary, action.receipt or "", action.reference or ""]
+        facts = [*_facts(outcome.value, "", []), action.summary, action.receipt or "", action.reference or ""]
         if outcome.is_ok:
             deeds = _DOES.get(action.tool, frozenset())
             self._deeds |= deeds
             facts.extend((action.tool.replace("_", " "), *deeds))
-            self._states.update(_states(outcome.value))
-            self._addresses.update(_bare(found) for fact in facts for found in _ADDRESS.findall(fact))
+            self._values.append(outcome.value)
+            self._may_name_addresses += facts
         self._outcomes.append(_OutcomeGround(facts, is_ok=outcome.is_ok))
 
     def judge(self, sentence: str) -> Judgement:
-        marked = [int(number) for number in _MARKER.findall(sentence)]
-        text = self._without_foreign_links(_MARKER.sub("", sentence)).strip()
+        marked: list[int] = []
+        text = sentence.strip()
+        if "[" in text:
+            marked = [int(number) for number in _MARKER.findall(sentence)]
+            text = self._without_foreign_links(_MARKER.sub("", sentence)).strip()
         plain = _LIST_MARK.sub("", text)
         if is_bare_answer(plain):
             return Judgement(Standing.EMPTY, text)
-        if _TAG.search(text) or any(_bare(found) not in self._addresses for found in _ADDRESS.findall(plain)):
+        if _TAG.search(text) or any(_bare(found) not in self._addresses() for found in _addresses(plain)):
             return Judgement(Standing.UNSUPPORTED, text)
         if not self._deeds_are_done(plain):
             return Judgement(Standing.UNSUPPORTED, text)
-        if self._is_courtesy(plain):
-            return Judgement(Standing.COURTESY, text)
-        return self._supported(plain, text, marked)
-
-    def _supported(self, plain: str, text: str, marked: list[int]) -> Judgement:
         claim = _Claim(plain)
+        if self._is_courtesy(plain, claim):
+            return Judgement(Standing.COURTESY, text)
+        return self._supported(claim, text, marked)
+
+    def _addresses(self) -> set[str]:
+        """All that the sources name, looked for once somebody asks."""
+        for source in self._may_name_addresses:
+            self._known_addresses.update(_bare(found) for found in _addresses(source))
+        self._may_name_addresses.clear()
+        return self._known_addresses
+
+    def _supported(self, claim: "_Claim", text: str, marked: list[int]) -> Judgement:
         cited = [self._passages[number - 1] for number in marked if 1 <= number <= len(self._passages)]
         quotes = tuple(quote for ground in cited if (quote := self._quote(claim, ground)) is not None)
         if not quotes and len(cited) > 1:
             quotes = self._quotes_together(claim, cited)
         if quotes:
             return Judgement(Standing.SUPPORTED, text, quotes)
-        if any(self._is_told_by(ground, claim) for ground in self._outcomes):
+        # The latest first: what the model asked for last is what it speaks of.
+        if any(self._is_told_by(ground, claim) for ground in reversed(self._outcomes)):
             return Judgement(Standing.SUPPORTED, text)
         others = sorted(self._passages, key=lambda ground: -len(claim.stems & ground.stems))
         for ground in others:
@@ -287,8 +332,7 @@ class Grounds:
         names = claim.names if self._checks_names else ()
         return all(word in ground.text or word in self._customer.text for word in (*claim.codes, *names))
 
-    def _is_courtesy(self, plain: str) -> bool:
-        claim = _Claim(plain)
+    def _is_courtesy(self, plain: str, claim: "_Claim") -> bool:
         if plain.rstrip('*_"”») ').endswith(("?", "？")):
             return self._names_only_what([self._customer, *self._outcomes, *self._passages], claim)
         if admits_ignorance(plain):
@@ -315,35 +359,41 @@ class Grounds:
         for done in _HAS_DONE.finditer(plain):
             verb = (done["own"] or done["done"]).lower()
             if verb.endswith(("ed", "ing", "sent")):
-                known = self._states if done["done"] else ()
-                claimed.update(_DEEDS.intersection(terms(verb)).difference(known))
+                deeds = _DEEDS.intersection(terms(verb))
+                if deeds and done["done"]:
+                    deeds = deeds.difference(_states(self._values))
+                claimed.update(deeds)
         if promise := _PROMISES.search(plain):
             claimed.update(_DEEDS.intersection(terms(plain[promise.end() :])[:2]))
         return claimed <= self._deeds
 
     def _without_foreign_links(self, text: str) -> str:
         text = _IMAGE.sub("", text)
-        return _LINK.sub(lambda link: link[0] if _bare(link[2]) in self._addresses else link[1], text)
+        return _LINK.sub(lambda link: link[0] if _bare(link[2]) in self._addresses() else link[1], text)
 
 
 class _Claim:
     """What a sentence needs its ground to hold."""
 
     def __init__(self, plain: str) -> None:
-        text = _ADDRESS.sub(" ", plain)
+        self._plain = plain
+        text = _ADDRESS.sub(" ", plain) if _MAY_HOLD_ADDRESS.search(plain) else plain
         words = frozenset(word for word in content_words(text) or terms(text) if not word.isdigit())
         self.stems = (words - COURTESY) or words
         self.numbers = _numbers(text)
-        self.codes = tuple(
-            code for code in map(str.casefold, _CODE.findall(text)) if code not in _COMMON_CODES
-        )
-        self.names = tuple(
-            name for name in map(str.casefold, _NAME.findall(text)) if name not in _COMMON_CODES
-        )
+        self.codes = _spelled(_CODE.findall(text))
+        self.names = _spelled(_NAME.findall(text))
         self.is_negated = _is_negated(plain)
-        self.is_of_ourselves = _SELF.search(plain) is not None
         self.leans_on_one_word = len(self.stems) == 1 and _LEANS.search(plain) is not None
         """"It works." shares its one word with many passages, and says what it means in none."""
+
+    @property
+    def is_of_ourselves(self) -> bool:
+        return _SELF.search(self._plain) is not None
+
+
+def _spelled(found: Iterable[str]) -> tuple[str, ...]:
+    return tuple(word for word in map(str.casefold, found) if word not in _COMMON_CODES)
 
 
 def _is_negated(text: str) -> bool:
@@ -352,6 +402,10 @@ def _is_negated(text: str) -> bool:
 
 def _numbers(text: str) -> frozenset[str]:
     return frozenset(_NUMBER.findall(_THOUSANDS.sub("", text)))
+
+
+def _addresses(text: str) -> list[str]:
+    return _ADDRESS.findall(text) if _MAY_HOLD_ADDRESS.search(text) else []
 
 
 def _bare(address: str) -> str:
@@ -365,22 +419,25 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
     return ((line.start(), line.end()) for line in re.finditer(r"[^\n]+", text))
 
 
-def _facts(value: Any, key: str = "") -> Iterator[str]:
-    """Every leaf of a tool's value with its key, in the forms in which a sentence may repeat it."""
+def _facts(value: Any, key: str, found: list[str]) -> list[str]:
+    """Every leaf of a tool's value with its key, in the forms in which a sentence may repeat it, added to `found`."""
+    if value is None:
+        return found
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _facts(inner, str(name))
+            _facts(inner, str(name), found)
     elif isinstance(value, list | tuple):
-        yield f"{len(value)}" if value else f"0 no {key}"
+        found.append(f"{len(value)}" if value else f"0 no {key}")
         for inner in value:
-            yield from _facts(inner, key)
-    elif value is not None:
+            _facts(inner, key, found)
+    else:
         name = key.replace("_", " ")
-        yield f"{_FIELD_WORDS.get(name, name)} {value}"
+        found.append(f"{_FIELD_WORDS.get(name, name)} {value}")
         if isinstance(value, int) and key.endswith("_cents"):
-            yield f"{value / 100:.2f} {value // 100 if value % 100 == 0 else ''}"
+            found.append(f"{value / 100:.2f} {value // 100 if value % 100 == 0 else ''}")
         if isinstance(value, str):
-            yield from _date_words(value)
+            found += _date_words(value)
+    return found
 
 
 def _states(value: Any) -> Iterator[str]:
@@ -389,7 +446,7 @@ def _states(value: Any) -> Iterator[str]:
         for name, inner in value.items():
             if name == "status":
                 yield from terms(str(inner))
-            else:
+            elif not isinstance(inner, str):
                 yield from _states(inner)
     elif isinstance(value, list | tuple):
         for inner in value:
@@ -397,6 +454,8 @@ def _states(value: Any) -> Iterator[str]:
 
 
 def _date_words(value: str) -> Iterator[str]:
+    if not value[:4].isdigit():  # spares most facts the exception
+        return
     try:
         date = datetime.fromisoformat(value)
     except ValueError:

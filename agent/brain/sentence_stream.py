@@ -13,6 +13,8 @@ _BOUNDARY = re.compile(
     """,
     re.VERBOSE,
 )
+_MAY_END = re.compile(r"[.!?…\n]")
+"""Every boundary has one of these; most words that a model adds have none."""
 _MARKERS_MAY_FOLLOW = re.compile(r"(?:\[\d{1,3}\]\s*)*(?:\[\d{0,3})?\Z")
 _NO_END = re.compile(
     r"(?:(?:\A|\n)\s*\d{1,3}\."
@@ -37,6 +39,8 @@ class SentenceStream:
     def feed(self, text: str) -> list[Sentence]:
         """The sentences that are certainly complete now: the first sign of the next one has been seen."""
         self._rest += text
+        if not _MAY_END.search(self._rest):
+            return []
         done: list[Sentence] = []
         searched = 0
         while boundary := _BOUNDARY.search(self._rest, searched):

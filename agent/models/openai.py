@@ -5,16 +5,14 @@ Streams the answer, guards the way to its first event, and tells silence, broken
 apart. The JSON itself is read by `agent.models.wire`.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 
 import httpx
-import msgspec
-from httpx_sse import EventSource
 
 from agent.models.base import ModelEvent, ModelMessage, TextDelta, ToolSpec
-from agent.models.wire import AnswerAssembler, Chunk, read_chunk, request_body
+from agent.models.event_lines import EventLines
+from agent.models.wire import AnswerAssembler, Chunk, RequestWriter, read_chunk
 from core.clock import Clock
 from core.errors import (
     CallerError,
@@ -25,7 +23,8 @@ from core.errors import (
     NetworkFailed,
     RateLimited,
 )
-from core.http import raise_for_answer, translate
+from core.http import StreamingClient, raise_for_answer, translate
+from core.http_stream import StreamedAnswer
 from core.resilience.deadline import Deadline
 from core.resilience.guard import Guard
 from core.telemetry.logging import get_logger
@@ -40,38 +39,63 @@ log = get_logger(__name__)
 class OpenAiModel:
     """
     `client` comes from `core.http.make_model_client`, its base URL ending in `/v1` or the like.
-    `silence_seconds` is the longest time without an event, from the request on; the guard's attempt must not
-    be shorter.
+    `silence_seconds` is the longest time without an event, `first_token_seconds` until the first one; the guard's attempt must
+    not be shorter than that, nor the client's own patience than either.
 
     The guard covers a request until its first event, which is all that may be repeated. A stream that breaks
     off later is reported to the guard's breaker.
     """
 
     def __init__(
-        self, client: httpx.AsyncClient, *, model: str, guard: Guard, clock: Clock, silence_seconds: float
+        self,
+        client: StreamingClient,
+        *,
+        model: str,
+        guard: Guard,
+        clock: Clock,
+        silence_seconds: float,
+        first_token_seconds: float | None = None,
     ) -> None:
         self.name = model
         self._client = client
         self._guard = guard
         self._clock = clock
         self._silence_seconds = silence_seconds
+        self._post = client.prepare_post("chat/completions", headers=_HEADERS)
+        self._requests = RequestWriter(model)
+        self._first_token_seconds = first_token_seconds or silence_seconds
 
     async def stream(
         self, messages: Sequence[ModelMessage], tools: Sequence[ToolSpec], *, deadline: Deadline
     ) -> AsyncGenerator[ModelEvent, None]:
-        body = msgspec.json.encode(request_body(self.name, messages, tools))
+        body = self._requests.write(messages, tools)
 
         async def open_answer() -> _OpenAnswer:
             return await self._open(body)
 
-        opening = Deadline(self._clock, min(self._silence_seconds, deadline.remaining()))
+        opening = Deadline(self._clock, min(self._first_token_seconds, deadline.remaining()))
         answer = await self._guard.run(open_answer, deadline=opening)
+        assembler = AnswerAssembler()
+        chunks = answer.first
         try:
-            async with aclosing(self._read(answer, deadline)) as events:
-                async for event in events:
-                    yield event
+            while chunks and not assembler.is_too_long:
+                text, is_whole = assembler.take_all(chunks)
+                if text:
+                    yield TextDelta(text)
+                if not is_whole:
+                    raise ExternalApiFailed(
+                        _DEPENDENCY, "model: failed in mid-answer", reason="error_in_stream"
+                    )
+                chunks = await answer.next(min(self._silence_seconds, deadline.remaining()))
+            if not (assembler.has_ended or answer.is_done):
+                raise NetworkFailed(_DEPENDENCY, "model: the stream ended without an end", reason="cut_off")
+        except CarelineError:
+            if not deadline.has_passed:
+                self._report_broken_stream()
+            raise
         finally:
-            await answer.close()
+            answer.close()
+        yield assembler.finished(self.name)
 
     async def probe(self) -> None:
         """
@@ -92,21 +116,15 @@ class OpenAiModel:
     async def _open(self, body: bytes) -> "_OpenAnswer":
         """Send the request and wait for the first event."""
         try:
-            request = self._client.build_request(
-                "POST",
-                "chat/completions",
-                content=body,
-                headers=_HEADERS,
-            )
-            response = await self._client.send(request, stream=True)
-        except Exception as exc:  # httpx-aiohttp lets foreign exceptions through
+            response = await self._post.send(body, silence_seconds=self._silence_seconds)
+        except Exception as exc:
             raise translate(_DEPENDENCY, exc) from exc
         answer = _OpenAnswer(response)
         try:
             raise_for_answer(_DEPENDENCY, response, now=self._clock.now())
-            await answer.wait_for_first()
+            await answer.wait_for_first(self._silence_seconds)
         except BaseException as exc:
-            await answer.close()
+            answer.close()
             if isinstance(exc, CallerError) and not isinstance(exc, RateLimited):
                 # An unknown model or path: the address is wrong, not the customer's request.
                 raise ExternalApiFailed(
@@ -114,37 +132,6 @@ class OpenAiModel:
                 ) from exc
             raise
         return answer
-
-    async def _read(self, answer: "_OpenAnswer", deadline: Deadline) -> AsyncGenerator[ModelEvent, None]:
-        assembler = AnswerAssembler()
-        chunk = answer.first
-        try:
-            while chunk is not None and not assembler.is_too_long:
-                if chunk.error is not None:
-                    raise ExternalApiFailed(
-                        _DEPENDENCY, "model: failed in mid-answer", reason="error_in_stream"
-                    )
-                text = assembler.take(chunk)
-                if text:
-                    yield TextDelta(text)
-                chunk = await self._next(answer, deadline)
-            if not (assembler.has_ended or answer.is_done):
-                raise NetworkFailed(_DEPENDENCY, "model: the stream ended without an end", reason="cut_off")
-        except CarelineError:
-            if not deadline.has_passed:
-                self._report_broken_stream()
-            raise
-        yield assembler.finished(self.name)
-
-    async def _next(self, answer: "_OpenAnswer", deadline: Deadline) -> Chunk | None:
-        seconds = min(self._silence_seconds, deadline.remaining())
-        try:
-            async with asyncio.timeout(seconds):
-                return await answer.next()
-        except TimeoutError as exc:
-            raise DependencyTimeout(
-                _DEPENDENCY, f"model: silent for {seconds:.3g} s", reason="silence"
-            ) from exc
 
     def _report_broken_stream(self) -> None:
         """An opened stream counted as a success; the failure that it became counts, too."""
@@ -158,50 +145,62 @@ class _OpenAnswer:
     once.
     """
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: StreamedAnswer) -> None:
         self._response = response
-        self._chunks = self._read_chunks()
-        self.first: Chunk | None = None
+        self._events = EventLines()
+        headers = response.headers
+        self._is_stream = "text/event-stream" in headers.get("content-type", "")
+        self._is_encoded = headers.get("content-encoding", "identity") != "identity"
+        self.first: list[Chunk] = []
         self.is_done = False
 
-    async def wait_for_first(self) -> None:
+    async def wait_for_first(self, within_seconds: float) -> None:
         """Raises NetworkFailed when there is none."""
-        self.first = await self.next()
-        if self.first is None:
+        if self._is_encoded:
+            raise ExternalApiFailed(_DEPENDENCY, "model: an encoded answer", reason="unreadable")
+        self.first = await self.next(within_seconds)
+        if not self.first:
             raise NetworkFailed(_DEPENDENCY, "model: an empty stream", reason="cut_off")
 
-    async def next(self) -> Chunk | None:
-        """None at the end of the stream."""
+    async def next(self, within_seconds: float) -> list[Chunk]:
+        """Those that came together; empty at the end of the stream."""
+        if not self._is_stream:
+            return [] if self.is_done else [await self._whole_answer(within_seconds)]
+        chunks: list[Chunk] = []
+        while not (chunks or self.is_done) and (data := await self._read(within_seconds)):
+            for said in self._events.feed(data):
+                if said.strip() == b"[DONE]":
+                    self.is_done = True
+                    break
+                chunk = read_chunk(said)
+                if chunk is None:
+                    log.debug("model.garbage_in_stream", characters=len(said))
+                else:
+                    chunks.append(chunk)
+            if self._events.is_too_long:
+                raise ExternalApiFailed(_DEPENDENCY, "model: an event without end", reason="too_long")
+        return chunks
+
+    def close(self) -> None:
+        if self.is_done:
+            self._response.let_go()
+        else:
+            self._response.close()
+
+    async def _read(self, within_seconds: float) -> bytes:
         try:
-            return await anext(self._chunks, None)
+            return await self._response.read(within_seconds)
+        except httpx.ReadTimeout as exc:
+            raise DependencyTimeout(
+                _DEPENDENCY, f"model: silent for {within_seconds:.3g} s", reason="silence"
+            ) from exc
         except Exception as exc:  # whatever the transport raises in mid-stream, in our words
             raise translate(_DEPENDENCY, exc) from exc
 
-    async def close(self) -> None:
-        await self._chunks.aclose()
-        # A connection that broke may break again while it is put away; the answer is told already.
-        with suppress(Exception):
-            await self._response.aclose()
-
-    async def _read_chunks(self) -> AsyncGenerator[Chunk, None]:
-        if "text/event-stream" not in self._response.headers.get("content-type", ""):
-            yield await self._whole_answer()
-            return
-        async with aclosing(EventSource(self._response).aiter_sse()) as events:
-            async for event in events:
-                if event.data.strip() == "[DONE]":
-                    self.is_done = True
-                    return
-                chunk = read_chunk(event.data)
-                if chunk is None:
-                    log.debug("model.garbage_in_stream", characters=len(event.data))
-                    continue
-                yield chunk
-
-    async def _whole_answer(self) -> Chunk:
+    async def _whole_answer(self, within_seconds: float) -> Chunk:
         """Some servers do not stream, or not with tools."""
         body = bytearray()
-        async for piece in self._response.aiter_bytes():
+        while piece := await self._read(within_seconds):
             body += piece
             if len(body) > _LONGEST_BODY_BYTES:
                 raise ExternalApiFailed(_DEPENDENCY, "model: the answer is too long", reason="too_long")

@@ -73,45 +73,76 @@ _DECODER = msgspec.json.Decoder(Chunk)
 
 
 def read_chunk(data: str | bytes) -> Chunk | None:
-    """None for what is not a chunk: servers and proxies put other lines into streams, too."""
+    """
+    None for what is not a chunk: servers and proxies put other lines into streams, too. Half a character becomes
+    a mark, as a model that writes bytes may stop in the middle of one.
+    """
     try:
         return _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UnicodeDecodeError:
+        return read_chunk(data.decode(errors="replace")) if isinstance(data, bytes) else None
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 
-def request_body(model: str, messages: Sequence[ModelMessage], tools: Sequence[ToolSpec]) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "model": model,
-        "stream": True,
-        "messages": [_message(message) for message in messages],
-    }
-    if tools:
-        body["tools"] = [
-            {
-                "type": "function",
-                "function": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "parameters": tool.parameters,
-                },
-            }
-            for tool in tools
-        ]
-    return body
+class _CalledFunction(msgspec.Struct):
+    name: str
+    arguments: str
 
 
-def _message(message: ModelMessage) -> dict[str, Any]:
-    wire: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        wire["content"] = message.content or None
-        wire["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id is not None:
-        wire["tool_call_id"] = message.tool_call_id
-    return wire
+class _Call(msgspec.Struct):
+    id: str
+    function: _CalledFunction
+    type: str = "function"
+
+
+class _Message(msgspec.Struct, omit_defaults=True):
+    role: str
+    content: str | None
+    tool_calls: list[_Call] = []
+    tool_call_id: str | None = None
+
+
+class _Request(msgspec.Struct):
+    model: str
+    messages: list[_Message]
+    tools: msgspec.Raw | msgspec.UnsetType
+    stream: bool = True
+
+
+class RequestWriter:
+    """Writes requests for one model. Tools are mostly the same, so they are written once."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._encoder = msgspec.json.Encoder()
+        self._tools: Sequence[ToolSpec] = ()
+        self._written_tools = msgspec.Raw()
+
+    def write(self, messages: Sequence[ModelMessage], tools: Sequence[ToolSpec]) -> bytes:
+        if tools and tools is not self._tools:
+            self._written_tools = msgspec.Raw(self._encoder.encode([_tool(tool) for tool in tools]))
+            # Only what cannot change is known by its identity.
+            self._tools = tools if isinstance(tools, tuple) else ()
+        return self._encoder.encode(
+            _Request(
+                self._model,
+                [_message(message) for message in messages],
+                self._written_tools if tools else msgspec.UNSET,
+            )
+        )
+
+
+def _tool(tool: ToolSpec) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}
+
+
+def _message(message: ModelMessage) -> _Message:
+    if not message.tool_calls:
+        return _Message(message.role, message.content, tool_call_id=message.tool_call_id)
+    calls = [_Call(call.id, _CalledFunction(call.name, call.arguments)) for call in message.tool_calls]
+    return _Message(message.role, message.content or None, calls, message.tool_call_id)
 
 
 class AnswerAssembler:
@@ -137,6 +168,17 @@ class AnswerAssembler:
         text = _text(delta)
         self._characters += len(text)
         return text
+
+    def take_all(self, chunks: Sequence[Chunk]) -> tuple[str, bool]:
+        """The text of chunks that came together, and whether no error cuts it off."""
+        texts: list[str] = []
+        for chunk in chunks:
+            if chunk.error is not None:
+                return "".join(texts), False
+            texts.append(self.take(chunk))
+            if self.is_too_long:
+                break
+        return "".join(texts), True
 
     @property
     def has_ended(self) -> bool:

@@ -63,21 +63,13 @@ class Permit:
     `finally`.
     """
 
-    __slots__ = ("_breaker", "_generation", "_is_used", "_started_at")
+    __slots__ = ("_breaker", "_is_used", "generation", "started_at")
 
     def __init__(self, breaker: "CircuitBreaker", generation: int, started_at: float) -> None:
         self._breaker = breaker
-        self._generation = generation
-        self._started_at = started_at
+        self.generation = generation
+        self.started_at = started_at
         self._is_used = False
-
-    @property
-    def started_at(self) -> float:
-        return self._started_at
-
-    @property
-    def generation(self) -> int:
-        return self._generation
 
     def succeeded(self) -> None:
         if not self._is_used:

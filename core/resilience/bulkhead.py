@@ -3,6 +3,7 @@ How many calls to one dependency may run at once, so that a slow one cannot take
 """
 
 import asyncio
+from collections import deque
 
 from core.errors import DependencyUnavailable
 
@@ -14,8 +15,8 @@ class Bulkhead:
         self._name = name
         self._concurrency = concurrency
         self._wait_seconds = wait_seconds
-        self._slots = asyncio.Semaphore(concurrency)
-        self._waiting = 0
+        self._running = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self, *, within_seconds: float) -> None:
         """
@@ -24,22 +25,33 @@ class Bulkhead:
         Raises:
             DependencyUnavailable: with `reason="bulkhead_full"`; no slot was taken.
         """
-        if not self._slots.locked():
-            await self._slots.acquire()
+        if self._running < self._concurrency:
+            self._running += 1
             return
-        if self._waiting >= self._concurrency:
+        if len(self._waiting) >= self._concurrency:
             raise self._full()
-        self._waiting += 1
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
         try:
             async with asyncio.timeout(min(self._wait_seconds, within_seconds)):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise self._full() from None
-        finally:
-            self._waiting -= 1
+                await turn
+        except BaseException as exc:
+            if turn.done() and not turn.cancelled():
+                self.leave()  # it was handed a slot in the same moment
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+            if isinstance(exc, TimeoutError):
+                raise self._full() from None
+            raise
 
     def leave(self) -> None:
-        self._slots.release()
+        """The slot goes to who has waited longest, so that nobody who comes now is faster."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._running -= 1
 
     def _full(self) -> DependencyUnavailable:
         return DependencyUnavailable(

@@ -14,7 +14,8 @@ class Deadline:
 
     def remaining(self) -> float:
         """Seconds left, never negative."""
-        return max(0.0, self._ends_at - self._clock.monotonic())
+        seconds = self._ends_at - self._clock.monotonic()
+        return seconds if seconds > 0.0 else 0.0
 
     @property
     def has_passed(self) -> bool:

@@ -34,9 +34,6 @@ FEATURES: Mapping[str, tuple[str, ...]] = {
 DEPENDENCIES = ("sql", "redis", "model", "vectors", "knowledge", "tickets", "customers", "notifications")
 """Everything that can be down. Redis stands behind no feature: without it all goes on, only slower."""
 
-_CHECK_SECONDS = 5.0
-"""How often a dependency that is up is asked, so that an outage shows without traffic."""
-_PROBE_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 1.0
 """With the probe's own time limit this brings a dependency back within two seconds."""
@@ -91,7 +88,8 @@ class _Dependency:
 
 class GracefulDegradationHandler:
     """
-    `contact` is where a customer can turn instead. `run` has to run for anything to recover without traffic.
+    `contact` is where a customer can turn instead. A dependency that is up is asked every `check_seconds`, so that an outage
+    shows without traffic; a probe has `probe_seconds`. `run` has to run for anything to recover without traffic.
     """
 
     def __init__(
@@ -101,7 +99,11 @@ class GracefulDegradationHandler:
         rng: random.Random,
         contact: str | None = None,
         observer: DegradationObserver | None = None,
+        check_seconds: float = 5.0,
+        probe_seconds: float = 1.0,
     ) -> None:
+        self._check_seconds = check_seconds
+        self._probe_seconds = probe_seconds
         self._clock = clock
         self._rng = rng
         self._contact = contact
@@ -204,7 +206,7 @@ class GracefulDegradationHandler:
         # Begins with a check: who was never there must not count as up until the first customer needs it.
         while True:
             await self._check(dependency)
-            await self._clock.sleep(self._jittered(_CHECK_SECONDS))
+            await self._clock.sleep(self._jittered(self._check_seconds))
 
     async def _check(self, dependency: _Dependency) -> None:
         if dependency.probe is None or dependency.is_down:
@@ -232,7 +234,7 @@ class GracefulDegradationHandler:
             # Nobody else can find out, so the next real call is the probe.
             return all(guard.breaker.may_be_tried for guard in dependency.guards)
         try:
-            async with dependency.one_probe, asyncio.timeout(_PROBE_SECONDS):
+            async with dependency.one_probe, asyncio.timeout(self._probe_seconds):
                 await dependency.probe()
         except Exception as exc:  # the loop must outlive every way in which a dependency can fail
             _log.debug("dependency.probe_failed", dependency=dependency.name, error=type(exc).__name__)

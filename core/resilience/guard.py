@@ -4,18 +4,19 @@ One guard per named dependency: bulkhead > total deadline > retry > breaker > at
 Puts the parts together and keeps none of their rules.
 """
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, TypeVar
 
 from core.clock import Clock
 from core.errors import DependencyTimeout
-from core.resilience.breaker import BreakerPolicy, CircuitBreaker
+from core.resilience.breaker import BreakerPolicy, CircuitBreaker, Permit
 from core.resilience.bulkhead import Bulkhead
 from core.resilience.deadline import Deadline
 from core.resilience.retry import RetryBudget, RetryPolicy, retry_with_backoff
+from core.resilience.timelimit import TimeLimit
 from core.resilience.verdict import Verdict, verdict_on
 from core.telemetry.logging import get_logger
 
@@ -102,12 +103,8 @@ class Guard:
         total = Deadline(self._clock, total_seconds)
         await self._bulkhead.enter(within_seconds=total_seconds)
         try:
-
-            async def try_once() -> T:
-                return await self._try_once(attempt, total)
-
             return await retry_with_backoff(
-                try_once,
+                partial(self._try_once, attempt, total),
                 policy=self.policy.retry,
                 clock=self._clock,
                 rng=self._rng,
@@ -124,36 +121,42 @@ class Guard:
         if seconds <= 0.0:
             raise DependencyTimeout(self.name, f"{self.name}: no time left to ask", reason="deadline")
         permit = self.breaker.acquire()
-        verdict = Verdict.UNPROVEN
         try:
-            try:
-                async with asyncio.timeout(seconds) as timer:
-                    result = await attempt()
-            except TimeoutError as exc:
-                if not timer.expired():
-                    raise
-                raise DependencyTimeout(
-                    self.name, f"{self.name}: no answer within {seconds:.3g} s", may_have_happened=True
-                ) from exc
-            verdict = Verdict.ALIVE
+            with TimeLimit(seconds) as limit:
+                result = await attempt()
+        except TimeoutError as exc:
+            if not limit.has_passed:
+                self._failed(permit, exc, seconds)
+                raise
+            late = DependencyTimeout(
+                self.name, f"{self.name}: no answer within {seconds:.3g} s", may_have_happened=True
+            )
+            self._failed(permit, late, seconds)
+            raise late from exc
         except BaseException as exc:
-            verdict = verdict_on(exc)
-            if isinstance(exc, DependencyTimeout) and seconds < _FAIR_SHARE * self.policy.attempt_seconds:
-                verdict = Verdict.UNPROVEN
+            self._failed(permit, exc, seconds)
             raise
-        else:
-            return result
-        finally:
-            match verdict:
-                case Verdict.ALIVE:
-                    permit.succeeded()
-                case Verdict.FAILING:
-                    permit.failed()
-                case Verdict.UNPROVEN:
-                    permit.give_back()
-            if self._observer is not None:
-                took = self._clock.monotonic() - permit.started_at
-                self._observer.attempt_ended(self.name, verdict=verdict, seconds=took)
+        permit.succeeded()
+        self._tell(permit, Verdict.ALIVE)
+        return result
+
+    def _failed(self, permit: Permit, exc: BaseException, seconds: float) -> None:
+        verdict = verdict_on(exc)
+        if isinstance(exc, DependencyTimeout) and seconds < _FAIR_SHARE * self.policy.attempt_seconds:
+            verdict = Verdict.UNPROVEN
+        match verdict:
+            case Verdict.ALIVE:
+                permit.succeeded()
+            case Verdict.FAILING:
+                permit.failed()
+            case Verdict.UNPROVEN:
+                permit.give_back()
+        self._tell(permit, verdict)
+
+    def _tell(self, permit: Permit, verdict: Verdict) -> None:
+        if self._observer is not None:
+            took = self._clock.monotonic() - permit.started_at
+            self._observer.attempt_ended(self.name, verdict=verdict, seconds=took)
 
     def _announce_repeat(self, attempt: int, wait_seconds: float, exc: BaseException) -> None:
         _log.info(

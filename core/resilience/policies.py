@@ -5,24 +5,36 @@ Only what reads is repeated inside a turn: what writes is repeated by whoever kn
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from core.resilience.breaker import BreakerPolicy
 from core.resilience.guard import GuardPolicy
 from core.resilience.retry import RetryPolicy
 from core.settings import Settings
 
-SMTP_STEP_SECONDS = 1.5
 _SMTP_STEPS = 4
 """Connecting, greeting, the envelope, the message: the adapter must be the one who gives up, because it knows how far it got."""
 
 
 def guard_policies(settings: Settings) -> Mapping[str, GuardPolicy]:
     once = RetryPolicy(attempts=1)
+    breaker = BreakerPolicy(
+        window_seconds=settings.breaker_window_seconds,
+        minimum_calls=settings.breaker_minimum_calls,
+        failure_rate=settings.breaker_failure_rate,
+        shortest_open_seconds=settings.breaker_open_seconds,
+        longest_open_seconds=settings.breaker_longest_open_seconds,
+    )
+    smtp_seconds = _SMTP_STEPS * settings.smtp_step_seconds
 
     def record(url: str | None, *, concurrency: int = 64) -> GuardPolicy:
         seconds = settings.sql_seconds(url)
         return GuardPolicy(
-            attempt_seconds=seconds, total_seconds=seconds, retry=once, concurrency=concurrency
+            attempt_seconds=seconds,
+            total_seconds=seconds,
+            retry=once,
+            breaker=breaker,
+            concurrency=concurrency,
         )
 
     return {
@@ -32,20 +44,31 @@ def guard_policies(settings: Settings) -> Mapping[str, GuardPolicy]:
             total_seconds=settings.redis_timeout_seconds,
             retry=once,
             # SQL answers without it, so its silence may cost one turn, not every turn until five calls of it have failed.
-            breaker=BreakerPolicy(window_seconds=2.0, minimum_calls=3),
+            breaker=replace(
+                breaker,
+                window_seconds=min(2.0, settings.breaker_window_seconds),
+                minimum_calls=min(3, settings.breaker_minimum_calls),
+            ),
             concurrency=512,
         ),
         "model": GuardPolicy(
-            attempt_seconds=settings.model_timeout_seconds,
+            attempt_seconds=settings.first_token_seconds,
             total_seconds=settings.turn_deadline_seconds,
             retry=RetryPolicy(attempts=2),
+            breaker=breaker,
         ),
-        "knowledge": GuardPolicy(retry=RetryPolicy(attempts=2)),
+        "knowledge": GuardPolicy(
+            attempt_seconds=settings.knowledge_timeout_seconds,
+            total_seconds=3 * settings.knowledge_timeout_seconds,
+            retry=RetryPolicy(attempts=2),
+            breaker=breaker,
+        ),
         "tickets": record(settings.tickets_database_url),
         "customers": record(settings.customers_database_url),
         "notifications": GuardPolicy(
-            attempt_seconds=_SMTP_STEPS * SMTP_STEP_SECONDS,
-            total_seconds=_SMTP_STEPS * SMTP_STEP_SECONDS,
+            attempt_seconds=smtp_seconds,
+            total_seconds=smtp_seconds,
             retry=once,
+            breaker=breaker,
         ),
     }

@@ -20,6 +20,23 @@ _BREAKER_STATES = ("closed", "open", "half_open", "isolated")
 _CALL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
+class _Ends:
+    """Things that end, counted and timed. Labels are looked up once: prometheus_client takes a lock for it each time."""
+
+    def __init__(self, counter: Counter, timer: Histogram) -> None:
+        self._counter = counter
+        self._timer = timer
+        self._known: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
+
+    def tell(self, counted: tuple[str, ...], timed: tuple[str, ...], seconds: float) -> None:
+        known = self._known.get(counted)
+        if known is None:
+            known = self._known[counted] = self._counter.labels(*counted), self._timer.labels(*timed)
+        count, timer = known
+        count.inc()
+        timer.observe(seconds)
+
+
 class Metrics:
     """Made once per service and handed to whoever counts."""
 
@@ -27,30 +44,30 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._turns = Counter(
+        turns = Counter(
             "careline_turns", "Finished turns.", ("status", "brain", "degraded"), registry=self.registry
         )
-        self._turn_seconds = Histogram(
+        turn_seconds = Histogram(
             "careline_turn_seconds", "Time from a turn's start to its commit.", ("brain",),
             buckets=_TURN_SECONDS, registry=self.registry,
         )  # fmt: skip
-        self._tool_calls = Counter(
+        tool_calls = Counter(
             "careline_tool_calls",
             "Finished tool calls.",
             ("tool", "status", "error_type"),
             registry=self.registry,
         )
-        self._tool_seconds = Histogram(
+        tool_seconds = Histogram(
             "careline_tool_seconds", "Time of a tool call with all its repeats.", ("tool",),
             buckets=_CALL_SECONDS, registry=self.registry,
         )  # fmt: skip
-        self._guard_attempts = Counter(
+        guard_attempts = Counter(
             "careline_guard_attempts",
             "Attempts to call a dependency: alive, failing, or unproven (abandoned or rate limited).",
             ("dependency", "verdict"),
             registry=self.registry,
         )
-        self._guard_seconds = Histogram(
+        guard_seconds = Histogram(
             "careline_guard_attempt_seconds", "Time of one attempt.", ("dependency",),
             buckets=_CALL_SECONDS, registry=self.registry,
         )  # fmt: skip
@@ -66,13 +83,13 @@ class Metrics:
             "careline_outbox_items", "Effects that wait to be carried out, or were given up.", ("status",),
             multiprocess_mode="livemostrecent", registry=self.registry,
         )  # fmt: skip
-        self._http_requests = Counter(
+        http_requests = Counter(
             "careline_http_requests",
             "Answered HTTP requests.",
             ("method", "route", "status"),
             registry=self.registry,
         )
-        self._http_seconds = Histogram(
+        http_seconds = Histogram(
             "careline_http_request_seconds", "Time to the end of an answer.", ("route",),
             buckets=_TURN_SECONDS, registry=self.registry,
         )  # fmt: skip
@@ -81,6 +98,10 @@ class Metrics:
             "Messages refused unread because as many as may be were being answered.",
             registry=self.registry,
         )
+        self._turns_ended = _Ends(turns, turn_seconds)
+        self._calls_ended = _Ends(tool_calls, tool_seconds)
+        self._attempts_ended = _Ends(guard_attempts, guard_seconds)
+        self._requests_ended = _Ends(http_requests, http_seconds)
 
     def render(self) -> bytes:
         """The text exposition format, to be sent with `content_type`; of all workers together where there are several."""
@@ -92,16 +113,13 @@ class Metrics:
 
     def turn_finished(self, result: TurnResult, *, seconds: float) -> None:
         degraded = "yes" if result.degraded else "no"
-        self._turns.labels(result.status, result.brain, degraded).inc()
-        self._turn_seconds.labels(result.brain).observe(seconds)
+        self._turns_ended.tell((result.status, result.brain, degraded), (result.brain,), seconds)
 
     def tool_call_ended(self, tool: str, *, status: str, error_type: str | None, seconds: float) -> None:
-        self._tool_calls.labels(tool, status, error_type or "none").inc()
-        self._tool_seconds.labels(tool).observe(seconds)
+        self._calls_ended.tell((tool, status, error_type or "none"), (tool,), seconds)
 
     def attempt_ended(self, dependency: str, *, verdict: str, seconds: float) -> None:
-        self._guard_attempts.labels(dependency, verdict).inc()
-        self._guard_seconds.labels(dependency).observe(seconds)
+        self._attempts_ended.tell((dependency, verdict), (dependency,), seconds)
 
     def breaker_changed(self, dependency: str, *, state: str) -> None:
         for known in _BREAKER_STATES:
@@ -116,8 +134,7 @@ class Metrics:
 
     def request_answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """`route` is the route's template, never the path: paths contain ids."""
-        self._http_requests.labels(method, route, str(status)).inc()
-        self._http_seconds.labels(route).observe(seconds)
+        self._requests_ended.tell((method, route, str(status)), (route,), seconds)
 
     def message_shed(self) -> None:
         self._shed.inc()

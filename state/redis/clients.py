@@ -76,7 +76,10 @@ class ServerPipeline(Pipeline):
 
 
 class ServerClient(Redis):
-    """One server, or the master that Sentinel names."""
+    """
+    One server, or the master that Sentinel names. Without a timeout of its socket, for which redis-py starts a task each time it
+    sends and a timer for each answer: `state.redis.client.asking_redis` bounds the whole call.
+    """
 
     def register_script(self, script: Any) -> Any:
         return WholeScript(self, script)
@@ -177,7 +180,6 @@ def server_client(address: RedisAddress, *, timeout_seconds: float, connections:
         address.url,
         max_connections=connections,
         timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         retry=no_retry(),
     )
@@ -198,7 +200,7 @@ def sentinel_client(address: RedisAddress, *, timeout_seconds: float, connection
         address.service,
         redis_class=ServerClient,
         connection_pool_class=_SentinelPool,
-        **times,
+        socket_connect_timeout=timeout_seconds,
         retry=no_retry(),
         db=address.database,
         username=address.username,

@@ -12,13 +12,13 @@ from typing import Literal
 
 import msgspec
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 
 from core.errors import DataIntegrityFailed, StateLoadFailed
 from core.messages import Message
 from state.codec import decode, encode
 from state.models import ConversationState, CustomerState, OpenFlow
 from state.redis.client import asking_redis, key, together
+from state.redis.joined import Command, JoinedCommands, evaluation
 from state.selection import snapshot_on, split
 from state.store import Basis, ConversationRecord, Lease, Snapshot, TurnCommit, Written
 from state.upcast import CHAINS
@@ -118,9 +118,7 @@ class RedisStateCopy:
         self._client = client
         self._timeout = timeout_seconds
         self._lease_milliseconds = int(lease_seconds * 1000)
-        self._write_script = client.register_script(_WRITE)
-        self._save_customer_script = client.register_script(_SAVE_CUSTOMER)
-        self._accept_script = client.register_script(_ACCEPT)
+        self.commands = JoinedCommands(client, timeout_seconds=timeout_seconds)
 
     async def get(self, lease: Lease, *, history_messages: int) -> Snapshot | None:
         if lease.basis is not None:
@@ -165,11 +163,12 @@ class RedisStateCopy:
             StateLoadFailed: the copy has seen a version that SQL has not, so SQL has lost something.
         """
         place = (lease.tenant, lease.conversation_id)
-        async with asking_redis(self._timeout), self._client.pipeline(transaction=False) as pipeline:
-            await self._accept(pipeline, *place, lease.fresh, lease=lease)
-            pipeline.hget(self._copy_key(*place), "version")
-            pipeline.lrange(self._log_key(*place), -(history_messages + _SPARE), -1)
-            _, version, log = await pipeline.execute()
+        async with asking_redis(self._timeout):
+            _, version, log = await self.commands.send(
+                self._accepting(*place, lease.fresh, lease=lease),
+                ("HGET", self._copy_key(*place), "version"),
+                ("LRANGE", self._log_key(*place), -(history_messages + _SPARE), -1),
+            )
         if version is not None and int(version) > lease.state_version:
             raise StateLoadFailed(
                 f"{lease.conversation_id}: Redis has seen version {int(version)}, SQL has {lease.state_version}",
@@ -184,36 +183,29 @@ class RedisStateCopy:
 
     async def note(self, tenant: str, conversation_id: str, messages: Sequence[Message]) -> None:
         """Messages that SQL has accepted, and whose turn waits or runs."""
-        async with asking_redis(self._timeout), self._client.pipeline(transaction=False) as pipeline:
-            await self._accept(pipeline, tenant, conversation_id, messages, lease=None)
-            await pipeline.execute()
+        async with asking_redis(self._timeout):
+            await self.commands.send(self._accepting(tenant, conversation_id, messages, lease=None))
 
-    async def _accept(
-        self,
-        pipeline: Pipeline,
-        tenant: str,
-        conversation_id: str,
-        messages: Sequence[Message],
-        *,
-        lease: Lease | None,
-    ) -> None:
+    def _accepting(
+        self, tenant: str, conversation_id: str, messages: Sequence[Message], *, lease: Lease | None
+    ) -> Command:
         begun = b""
         if lease is not None and lease.basis is not None and lease.state_version == 0:
             begun = encode(_Copy(lease.basis.conversation, lease.basis.state))
-        await self._accept_script(
-            keys=(
+        return evaluation(
+            _ACCEPT,
+            (
                 self._copy_key(tenant, conversation_id),
                 self._waiting_key(tenant, conversation_id),
                 self._running_key(tenant, conversation_id),
             ),
-            args=(
+            (
                 _SECONDS_KEPT,
                 "" if lease is None else lease.turn_id,
                 self._lease_milliseconds,
                 begun,
                 *(part for each in messages for part in (each.seq, each.message_id, encode(each))),
             ),
-            client=pipeline,
         )
 
     async def read(self, tenant: str, conversation_id: str) -> Copied | None:
@@ -317,36 +309,36 @@ class RedisStateCopy:
         next_turn: str | None,
     ) -> None:
         tenant, conversation_id = conversation.tenant, conversation.conversation_id
-        async with asking_redis(self._timeout), self._client.pipeline(transaction=False) as pipeline:
-            await self._save_customer_script(
-                keys=(self._customer_key(tenant, conversation.customer_id),),
-                args=(customer_version, encode(customer_state), _SECONDS_KEPT),
-                client=pipeline,
-            )
-            await self._write_script(
-                keys=(
-                    self._copy_key(tenant, conversation_id),
-                    self._log_key(tenant, conversation_id),
-                    self._waiting_key(tenant, conversation_id),
-                    self._running_key(tenant, conversation_id),
-                ),
-                args=(
-                    base,
-                    version,
-                    int(replaces),
-                    encode(_Copy(conversation, state)),
-                    _SECONDS_KEPT,
-                    MESSAGES_KEPT,
-                    conversation.answered,
-                    next_turn or "",
-                    self._lease_milliseconds,
-                    len(settled),
-                    *(message.message_id for message in settled),
-                    *(encode(message) for message in messages),
-                ),
-                client=pipeline,
-            )
-            await pipeline.execute()
+        saving_customer = evaluation(
+            _SAVE_CUSTOMER,
+            (self._customer_key(tenant, conversation.customer_id),),
+            (customer_version, encode(customer_state), _SECONDS_KEPT),
+        )
+        writing = evaluation(
+            _WRITE,
+            (
+                self._copy_key(tenant, conversation_id),
+                self._log_key(tenant, conversation_id),
+                self._waiting_key(tenant, conversation_id),
+                self._running_key(tenant, conversation_id),
+            ),
+            (
+                base,
+                version,
+                int(replaces),
+                encode(_Copy(conversation, state)),
+                _SECONDS_KEPT,
+                MESSAGES_KEPT,
+                conversation.answered,
+                next_turn or "",
+                self._lease_milliseconds,
+                len(settled),
+                *(message.message_id for message in settled),
+                *(encode(message) for message in messages),
+            ),
+        )
+        async with asking_redis(self._timeout):
+            await self.commands.send(saving_customer, writing)
 
     def _copy_key(self, tenant: str, conversation_id: str) -> str:
         return together(f"copy.{_SCHEMA}", tenant, conversation_id)

@@ -341,6 +341,20 @@ def snapshot_of(document: Document, lease: Lease, *, history_messages: int) -> S
     )
 
 
+def copyable(document: Document) -> Snapshot:
+    """All of a document that was drained, as of the version that its last turn came to."""
+    return Snapshot(
+        conversation=document.conversation,
+        state=decode(document.state, ConversationState),
+        state_version=document.state_version,
+        history=tuple(document.messages),
+        fresh=(),
+        customer_state=decode(document.customer_state, CustomerState),
+        customer_version=document.customer_version,
+        source="journal",
+    )
+
+
 def page_of(messages: Sequence[Message], *, after: int, limit: int) -> tuple[Message, ...]:
     """
     Raises:

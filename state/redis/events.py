@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from state.redis.client import asking_redis, together
+from state.redis.joined import JoinedCommands
 from state.store import EventBatch
 
 LONGEST_BLOCK_SECONDS = 1.0
@@ -31,16 +32,18 @@ class RedisTurnEvents:
 
     def __init__(self, client: Redis, waiting: Redis, *, timeout_seconds: float) -> None:
         self._client = client
+        self._commands = JoinedCommands(client, timeout_seconds=timeout_seconds)
         self._waiting = waiting
         self._timeout = timeout_seconds
 
     async def share(self, tenant: str, turn_id: str, batch: EventBatch) -> bool:
         stream = _stream_key(tenant, turn_id)
-        async with asking_redis(self._timeout), self._client.pipeline(transaction=False) as pipeline:
-            pipeline.xadd(stream, {"body": batch.body}, id=f"{batch.run}-{batch.last}")
-            pipeline.expire(stream, _SECONDS_KEPT)
-            pipeline.exists(_stop_key(tenant, turn_id))
-            added, _, stop = await pipeline.execute(raise_on_error=False)
+        async with asking_redis(self._timeout):
+            added, _, stop = await self._commands.answers(
+                ("XADD", stream, f"{batch.run}-{batch.last}", "body", batch.body),
+                ("EXPIRE", stream, _SECONDS_KEPT),
+                ("EXISTS", _stop_key(tenant, turn_id)),
+            )
             if isinstance(added, ResponseError) and "equal or smaller" in str(added):
                 added = None
             for answer in (added, stop):
@@ -66,7 +69,8 @@ class RedisTurnEvents:
 
     async def is_stop_asked(self, tenant: str, turn_id: str) -> bool:
         async with asking_redis(self._timeout):
-            return bool(await self._client.exists(_stop_key(tenant, turn_id)))
+            (stop,) = await self._commands.send(("EXISTS", _stop_key(tenant, turn_id)))
+        return bool(stop)
 
 
 def _entries(found: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -62,6 +62,7 @@ class RedisJournal:
         self._durability = durability
         self._store = JournalStore(
             client,
+            copy.commands,
             durability=durability,
             owner=owner,
             lease_seconds=lease_seconds,

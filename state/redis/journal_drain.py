@@ -5,9 +5,13 @@ A crash in between only makes SQL skip what it has. What is deleted is compared 
 drain at once.
 """
 
+from collections.abc import Sequence
+
+from core.messages import Message
 from state.codec import decode
 from state.journal import EffectEntry, encode_entry
 from state.redis.copy import RedisStateCopy
+from state.redis.document import copyable
 from state.redis.journal_store import JournalStore
 from state.store import EffectRecord, JournalSink
 
@@ -29,7 +33,7 @@ class JournalDrainage:
                 written += await self.drain_effects(into)
                 written += await into.absorb(entries)
             if len(entries) < _BATCH:
-                await self._note_waiting(tenant, conversation_id)
+                await self._hand_on(tenant, conversation_id, into)
             if await self._store.drop(tenant, conversation_id, entries):
                 return written
 
@@ -42,14 +46,25 @@ class JournalDrainage:
             await self._store.drop_effect(tenant, key, stored)
         return written
 
-    async def _note_waiting(self, tenant: str, conversation_id: str) -> None:
-        """What SQL has now and nobody has answered: the next outage may begin before anybody does."""
+    async def _hand_on(self, tenant: str, conversation_id: str, drained_into: JournalSink) -> None:
+        """
+        What SQL has now, to the copy: the next outage may begin before anybody reads it from there, and must not begin with
+        less. Not where SQL has other messages, or counts them otherwise.
+        """
         found = await self._store.open(tenant, conversation_id)
         if found is None:
             return
         document = found[0].document
+        recorded = await drained_into.messages(
+            tenant, conversation_id, after=document.messages[0].seq - 1, limit=len(document.messages) + 1
+        )
+        if _places(recorded) == _places(document.messages):
+            await self._copy.put(copyable(document))
         waiting = {turn.turn_id for turn in document.turns}
         if waiting:
-            await self._copy.note(
-                tenant, conversation_id, [each for each in document.messages if each.turn_id in waiting]
-            )
+            messages = [each for each in document.messages if each.turn_id in waiting]
+            await self._copy.note(tenant, conversation_id, messages)
+
+
+def _places(messages: Sequence[Message]) -> list[tuple[int, str, str | None]]:
+    return [(message.seq, message.message_id, message.turn_id) for message in messages]

@@ -18,6 +18,7 @@ from state.journal import CommitEntry, encode_entry
 from state.redis.client import asking_redis, tagged
 from state.redis.document import Change, Document
 from state.redis.durability import RedisDurability
+from state.redis.joined import JoinedCommands
 from state.store import Lease, TurnRecord
 
 JOURNAL_TAG = "journal"
@@ -93,6 +94,7 @@ class JournalStore:
     def __init__(
         self,
         client: Redis,
+        commands: JoinedCommands,
         *,
         durability: RedisDurability,
         owner: str,
@@ -100,6 +102,7 @@ class JournalStore:
         timeout_seconds: float,
     ) -> None:
         self._client = client
+        self._commands = commands
         self._durability = durability
         self._owner = owner
         self._lease_microseconds = int(lease_seconds * 1_000_000)
@@ -218,7 +221,8 @@ class JournalStore:
     async def has_entries(self, tenant: str, conversation_id: str) -> bool:
         """Of this conversation, or effects of any."""
         async with asking_redis(self._timeout):
-            return bool(await self._client.exists(_entries_key(tenant, conversation_id), _EFFECTS))
+            (found,) = await self._commands.send(("EXISTS", _entries_key(tenant, conversation_id), _EFFECTS))
+        return bool(found)
 
     async def conversations(self) -> Sequence[tuple[str, str]]:
         return await self._members(_PENDING)

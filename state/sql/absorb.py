@@ -7,9 +7,9 @@ from dataclasses import replace
 import msgspec
 
 from core.errors import DataIntegrityFailed
-from core.messages import Durability
+from core.messages import Durability, TurnResult
 from state.accepted import message_from
-from state.codec import encode
+from state.codec import decode
 from state.identifiers import reply_id_of, split_turn_id
 from state.journal import CommitEntry, Entry, LeaseEntry, MessageEntry
 from state.sql import rows
@@ -98,7 +98,7 @@ async def _commit(connection: Connection, entry: CommitEntry, *, lease_microseco
             if await effect_status(connection, tenant=item.tenant, key=item.key) != "confirmed":
                 await put_outbox(connection, item)
         named = await rows.turn_row(connection, lease.tenant, lease.turn_id)
-        if named is not None and named.result != encode(entry.commit.result):
+        if named is not None and not _is_the_same_answer(named.result, entry.commit.result):
             # What the journal built on this answer knows another past: no version of it may pass for SQL's.
             await rows.update_conversation(connection, row, state_version=row.state_version + 1)
         return 0
@@ -115,6 +115,13 @@ async def _commit(connection: Connection, entry: CommitEntry, *, lease_microseco
         journaled=entry,
     )
     return 1
+
+
+def _is_the_same_answer(stored: bytes | None, told: TurnResult) -> bool:
+    """SQL may have carried out a commit whose answer nobody heard, so that the journal was given it too."""
+    if stored is None:
+        return False
+    return msgspec.structs.replace(decode(stored, TurnResult), durability=told.durability) == told
 
 
 def _as_answer_to(commit: TurnCommit, turn_id: str) -> TurnCommit:

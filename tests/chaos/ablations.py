@@ -9,12 +9,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import patch
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from core.errors import LeaseLost
 from core.ids import new_id
 from state.sql import rows
 from state.sql.commit import apply_commit
+from state.sql.connection import Connection
 from state.store import TurnCommit, Written
 
 
@@ -24,7 +23,7 @@ def _new(prefix: str) -> Callable[..., str]:
 
 def without_message_keys() -> None:
     """A message that is sent again is another message."""
-    for module in ("state.sql.conversations", "state.redis.journal"):
+    for module in ("state.sql.intake", "state.redis.journal"):
         patch(f"{module}.message_id_of", _new("msg")).start()
 
 
@@ -36,16 +35,16 @@ def without_effect_keys() -> None:
 def without_version_check() -> None:
     """Whoever comes to commit writes, whoever holds the lease by then and whatever was written meanwhile."""
 
-    async def write_turn(
-        connection: AsyncConnection, *, commit: TurnCommit, lease_microseconds: int
-    ) -> Written:
+    async def write_turn(connection: Connection, *, commit: TurnCommit, lease_microseconds: int) -> Written:
         lease = commit.lease
-        row = await rows.conversation_row(connection, lease.tenant, lease.conversation_id, lock=True)
+        row, _, waiting = await rows.running(
+            connection, lease.tenant, lease.conversation_id, turn_id=lease.turn_id
+        )
         if row is None:
             raise LeaseLost(f"{lease.conversation_id} is gone")
         turn = cast("Any", SimpleNamespace(turn_id=lease.turn_id))
         return await apply_commit(
-            connection, row, turn, commit, lease_microseconds=lease_microseconds, is_fenced=True
+            connection, row, turn, commit, waiting, lease_microseconds=lease_microseconds
         )
 
     async def renew(*_: object) -> None:

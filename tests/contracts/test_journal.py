@@ -1,7 +1,9 @@
 """The journal's drain deletes only what was written, whoever else drains or writes meanwhile."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
+from core.messages import Message
 from state.journal import MessageEntry, decode_entry
 from state.redis.client import open_redis
 from state.redis.copy import RedisStateCopy
@@ -26,6 +28,9 @@ class Sink:
         if first is not None:
             await first()
         return len(entries)
+
+    async def messages(self, *_: Any, **__: Any) -> Sequence[Message]:
+        return ()
 
 
 async def test_what_is_journaled_during_two_drains_at_once_is_not_deleted_unwritten(redis_url: str) -> None:

@@ -18,7 +18,7 @@ from state.redis.journal import RedisJournal
 from state.redis.journal_store import JOURNAL_TAG
 from state.store import Intake, Lease
 from tests.contracts.databases import answer, message
-from tests.redis_groups import ClusterGroup, until
+from tests.redis_groups import ClusterGroup, SentinelGroup, until
 from tests.resp_server import RespServer
 from tests.servers import ProgramMissing, RedisServer
 
@@ -302,6 +302,26 @@ async def test_what_was_written_without_proof_is_not_acknowledged_by_reading_it(
         replica.resume()
 
     assert intake.durability is Durability.REDIS
+
+
+async def test_a_master_that_sentinel_names_proves_its_writes_by_its_replica() -> None:
+    with SentinelGroup() as group:
+        for server in group.servers:
+            with server.client() as client:
+                client.config_set("appendfsync", "everysec")
+                client.config_set("min-replicas-to-write", "1")
+        with group.servers[0].client() as master:
+            until(lambda: master.info("replication").get("min_slaves_good_slaves") == 1)
+        async with journal(group.url, seconds=1.0) as opened:
+            is_durable = await opened.is_durable()
+            intake = await opened.intake(message("hello", id="1"))
+            promise = opened._durability.promise
+        with group.servers[1].client() as client:
+            kept = client.smembers("careline:journal.pending:{journal}")
+
+    assert is_durable
+    assert promise is Promise.WAIT
+    assert [intake.conversation_id.encode() in member for member in kept] == [True]
 
 
 async def test_a_cluster_proves_its_writes_on_the_node_that_has_the_journal() -> None:

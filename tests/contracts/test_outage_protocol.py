@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 import sqlalchemy as sa
 
 from core.errors import DependencyTimeout, LeaseLost, StateLoadFailed
-from core.messages import Durability
+from core.messages import Durability, Message
 from state.journal import decode_entry
 from state.opening import OpenState
 from state.sql.connection import Connection
@@ -238,6 +239,9 @@ async def test_an_answer_does_not_come_to_sql_without_the_effects_that_it_promis
         async def absorb(self, entries: Sequence[bytes]) -> int:
             absorbed.extend(type(decode_entry(entry)).__name__ for entry in entries)
             return len(entries)
+
+        async def messages(self, *_: Any, **__: Any) -> Sequence[Message]:
+            return ()
 
     async with replica(sqlite_url, redis_url) as opened:
         journal = journal_of(opened)

@@ -518,6 +518,23 @@ async def test_two_replicas_that_drain_at_once_lose_and_double_nothing(
         assert customer == ["one", *texts]
 
 
+async def test_a_turn_whose_journal_another_replica_drained_is_committed_although_its_own_still_thinks_sql_is_down(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    url = killable_postgres.url()
+    async with replica(url, redis_url) as a, replica(url, redis_url, owner="b") as b:
+        first, _, _ = await say(a.conversations, "one", id="1")
+        killable_postgres.kill()
+        intake = await a.conversations.intake(message("two", id="2", conversation=first.conversation_id))
+        killable_postgres.start()
+        await b.conversations.drain()
+        assert a.conversations.is_sql_down
+
+        await a.conversations.commit(answer(leased(intake), "re: two"))
+
+        assert await log_of(b, first.conversation_id) == ["one", "re: one", "two", "re: two"]
+
+
 async def test_parallel_messages_during_the_outage_are_kept_in_order_and_answered(
     killable_postgres: PostgresServer, redis_url: str
 ) -> None:

@@ -1,28 +1,43 @@
 """Makes docs/settings.md from the settings themselves: `python -m tests.docs.settings_page > docs/settings.md`."""
 
 import sys
+from collections.abc import Mapping
 
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from core.settings import Settings
+from core.time_settings import TimeSettings
 
 _HEAD = """# Settings
 
 From the environment, else from `careline.toml` in the working directory (names without the prefix, in lower case), else the
 default. A wrong value stops the start and names the variable; a `CARELINE_` variable that no setting knows is named on standard
 error and ignored. This page is made from `core/settings.py` by `python -m tests.docs.settings_page`.
-
+"""
+_TABLE = """
 | variable | default | meaning |
 |---|---|---|
+"""
+_TIMES = """
+## How long things may take
+
+Each is a promise to the customer as much as a limit for a dependency: raise one, and whoever waits for it waits that much longer.
 """
 
 
 def page() -> str:
+    times = TimeSettings.model_fields
+    others = {name: field for name, field in Settings.model_fields.items() if name not in times}
+    return _HEAD + _table(others) + _TIMES + _table(times)
+
+
+def _table(fields: Mapping[str, FieldInfo]) -> str:
     rows = []
-    for name, field in Settings.model_fields.items():
+    for name, field in fields.items():
         default = "" if field.default in (None, PydanticUndefined, ()) else f"`{field.default}`"
         rows.append(f"| `CARELINE_{name.upper()}` | {default} | {field.description} |\n")
-    return _HEAD + "".join(rows)
+    return _TABLE + "".join(rows)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,38 @@ async def test_silence_in_mid_stream_is_a_timeout() -> None:
         await answer_to(is_silent(after="The warranty "))
 
 
+@pytest.mark.parametrize(("first_token", "silence", "is_answered"), [(0.3, 2.0, False), (2.0, 0.3, True)])
+async def test_the_first_word_has_a_time_of_its_own(
+    first_token: float, silence: float, is_answered: bool
+) -> None:
+    async def thinks_first(stage: Stage) -> None:
+        await CLOCK.sleep(0.8)
+        await says("Good day.")(stage)
+
+    guard = Guard(
+        "model", GuardPolicy(attempt_seconds=first_token, total_seconds=5), clock=CLOCK, rng=random.Random(7)
+    )
+    async with (
+        ScriptedModelServer(thinks_first) as server,
+        make_model_client("model", base_url=server.url, timeout_seconds=max(first_token, silence)) as client,
+    ):
+        model = OpenAiModel(
+            client,
+            model="small",
+            guard=guard,
+            clock=CLOCK,
+            silence_seconds=silence,
+            first_token_seconds=first_token,
+        )
+        if is_answered:
+            assert text_of(await ask(model)) == "Good day."
+        else:
+            started = CLOCK.monotonic()
+            with pytest.raises(DependencyTimeout):
+                await ask(model)
+            assert_within(CLOCK.monotonic() - started, first_token + 0.4)
+
+
 async def test_a_slow_trickle_ends_with_the_deadline() -> None:
     async def trickles(stage: Stage) -> None:
         await stage.head()

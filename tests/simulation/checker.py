@@ -78,8 +78,9 @@ class Checker:
         since = self._journal_since.get(conversation_id)
         if since is None:
             return
-        self._overtakers.add(client_message_id)
-        if could_know and self._now() - since > _LONGEST_INTAKE_SECONDS:
+        if not could_know:
+            self._overtakers.add(client_message_id)
+        elif self._now() - since > _LONGEST_INTAKE_SECONDS:
             self._wrong(
                 f"{conversation_id}: SQL took {client_message_id} past a journal that could be drained"
             )

@@ -51,7 +51,10 @@ Answer = Submission | TurnResult | Exception
 
 
 class Customer:
-    """Sends its messages one after the other; `opens` begins the conversation, the others join it."""
+    """
+    Sends its messages one after the other, with pauses of up to three `pause_seconds`; `opens` begins the conversation, the
+    others join it.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Customer:
         name: str,
         *,
         messages: int,
+        pause_seconds: float,
         opens: bool,
         rng: random.Random,
         log: list[Sent],
@@ -68,6 +72,7 @@ class Customer:
         self._conversation = conversation
         self._name = name
         self._messages = messages
+        self._pause_seconds = pause_seconds
         self._opens = opens
         self._rng = rng
         self._log = log
@@ -77,7 +82,9 @@ class Customer:
 
     async def run(self) -> None:
         for number in range(self._messages):
-            await asyncio.sleep(self._rng.choice((0.0, 0.0, 0.2, 1.0, 3.0)) * self._rng.random())
+            await asyncio.sleep(
+                self._rng.choice((0.0, 0.0, 0.2, 1.0, 3.0)) * self._rng.random() * self._pause_seconds
+            )
             orders = [f"{self._name}m{number}"]
             if self._rng.random() < 0.35:
                 orders.append("ticket")

@@ -6,29 +6,62 @@ Each is a context manager that patches the real code, or the record where the pa
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 from unittest.mock import patch
 
 from agent.turn import effects
+from agent.turn.effects import TurnTools
 from agent.turn.inputs import ChatRequest, Submission
 from agent.turn.pipeline import TurnPipeline
 from agent.workers.sweeper import Sweeper
 from core.errors import DependencyError
 from core.ids import derived_id
-from core.messages import Durability
+from core.messages import Durability, Message
+from core.resilience.deadline import Deadline
 from state.models import ConversationState, CustomerState
 from state.recovery import StateRecoveryHandler
+from state.redis import journal, journal_store
 from state.redis.copy import RedisStateCopy
 from state.redis.journal import RedisJournal
-from state.store import ConversationRecord, EffectRecord, JournalSink, Lease, Snapshot, TurnCommit, Written
+from state.store import (
+    ConversationRecord,
+    EffectRecord,
+    JournalSink,
+    Lease,
+    Snapshot,
+    TurnCommit,
+    Written,
+)
+from tests.simulation import record
 from tests.simulation.record import Conversation, SqlTables
 from tests.simulation.world import run_seed, silence
 from tools.notify import Notify
 
 Mutant = Callable[[], AbstractContextManager[object]]
 
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """Worlds in which only these faults happen; `is_strict` where they excuse nothing."""
+
+    faults: tuple[str, ...] = ()
+    is_strict: bool = False
+
+
 MUTANTS: dict[str, Mutant] = {}
+FOCUS: dict[str, Focus] = {
+    "the_journal_is_written_without_comparing": Focus(("kill sql",), is_strict=True),
+    "intake_without_a_look_at_the_journal": Focus(("cut from sql",)),
+    "an_effects_key_of_its_turn_alone": Focus(("dual partition",)),
+    "a_mail_planned_in_the_journal_is_sent_at_once": Focus(("dual partition", "kill sql")),
+    "the_last_word_on_an_effect_stands": Focus(("dual partition", "kill sql")),
+    "what_a_turn_put_off_is_sent_unasked": Focus(("dual partition", "kill sql")),
+    "nothing_is_handed_on_to_the_copy": Focus(("kill sql",), is_strict=True),
+    "the_same_answer_is_taken_for_another": Focus(("stall sql",), is_strict=True),
+}
+"""For those that any world is unlikely to find out: the worlds that do."""
 
 
 def _mutant(make: Callable[[], Iterator[None]]) -> Mutant:
@@ -37,11 +70,16 @@ def _mutant(make: Callable[[], Iterator[None]]) -> Mutant:
     return made
 
 
-def first_kill(mutant: Mutant, *, seeds: Sequence[int]) -> tuple[int, str] | None:
+def judged(seed: int, focus: Focus) -> list[str]:
+    with silence():
+        return run_seed(seed, faults=focus.faults, is_strict=focus.is_strict).violations
+
+
+def first_kill(name: str, *, seeds: Sequence[int]) -> tuple[int, str] | None:
     """The first seed in which the broken protocol is found out, and what was wrong; None if it never is."""
-    with silence(), mutant():
+    with MUTANTS[name]():
         for seed in seeds:
-            violations = run_seed(seed).violations
+            violations = judged(seed, FOCUS.get(name, Focus()))
             if violations:
                 return seed, violations[0]
     return None
@@ -149,6 +187,9 @@ def _deleted_from_the_journal_before_sql_has_it() -> Iterator[None]:
             self.batches.append(entries)
             return len(entries)
 
+        async def messages(self, *_: Any, **__: Any) -> Sequence[Message]:
+            return ()
+
     async def drain(journal: RedisJournal, tenant: str, conversation_id: str, into: JournalSink) -> int:
         later = Later()
         await drained(journal, tenant, conversation_id, later)
@@ -167,6 +208,9 @@ def _drained_out_of_order() -> Iterator[None]:
 
         async def absorb(self, entries: Sequence[bytes]) -> int:
             return await self._into.absorb(list(reversed(entries)))
+
+        async def messages(self, *place: str, after: int, limit: int) -> Sequence[Message]:
+            return await self._into.messages(*place, after=after, limit=limit)
 
     async def drain(journal: RedisJournal, tenant: str, conversation_id: str, into: JournalSink) -> int:
         return await drained(journal, tenant, conversation_id, Backwards(into))
@@ -211,6 +255,77 @@ def _an_effects_key_for_each_run() -> Iterator[None]:
         return derived_id(prefix, *parts, str(next(runs)))
 
     with patch.object(effects, "derived_id", key):
+        yield
+
+
+@_mutant
+def _an_effects_key_of_its_turn_alone() -> Iterator[None]:
+    def keys(tools: TurnTools, tool: str, asking: Message, step: int) -> list[str]:
+        return [derived_id("effect", "default", tools._turn_id, tool, str(step))]
+
+    with patch.object(TurnTools, "_keys", keys):
+        yield
+
+
+@_mutant
+def _a_mail_planned_in_the_journal_is_sent_at_once() -> Iterator[None]:
+    async def begin_effect(redis: RedisJournal, effect: EffectRecord) -> EffectRecord:
+        return replace(await begin(redis, effect), is_journaled=False)
+
+    begin = RedisJournal.begin_effect
+    with patch.object(RedisJournal, "begin_effect", begin_effect):
+        yield
+
+
+@_mutant
+def _the_last_word_on_an_effect_stands() -> Iterator[None]:
+    def always(new: EffectRecord, known: EffectRecord | None) -> bool:
+        return True
+
+    with patch.object(record, "counts_for_more", always), patch.object(journal, "counts_for_more", always):
+        yield
+
+
+@_mutant
+def _what_a_turn_put_off_is_sent_unasked() -> Iterator[None]:
+    async def effect(_: StateRecoveryHandler, tenant: str, key: str) -> None:
+        return None
+
+    with patch.object(StateRecoveryHandler, "effect", effect):
+        yield
+
+
+@_mutant
+def _the_journal_is_written_without_comparing() -> Iterator[None]:
+    compared, blind = "~= ARGV[1] then return 0 end\nredis.call('HSET'", "== 0 then end\nredis.call('HSET'"
+    assert compared in journal_store._WRITE
+    with patch.object(journal_store, "_WRITE", journal_store._WRITE.replace(compared, blind)):
+        yield
+
+
+@_mutant
+def _nothing_is_handed_on_to_the_copy() -> Iterator[None]:
+    async def hand_on(*_: object) -> None:
+        return
+
+    with patch.object(RedisJournal, "_hand_on", hand_on):
+        yield
+
+
+@_mutant
+def _the_same_answer_is_taken_for_another() -> Iterator[None]:
+    with patch.object(record, "is_the_same_answer", lambda *_: False):
+        yield
+
+
+@_mutant
+def _intake_without_a_look_at_the_journal() -> Iterator[None]:
+    async def drain_first(store: StateRecoveryHandler, *place: str, deadline: Deadline | None = None) -> bool:
+        is_intake = deadline is not None
+        return is_intake or await drain(store, *place, deadline=deadline)
+
+    drain = StateRecoveryHandler._drain_first
+    with patch.object(StateRecoveryHandler, "_drain_first", drain_first):
         yield
 
 

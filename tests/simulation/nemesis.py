@@ -4,13 +4,30 @@ What goes wrong, when and for how long: drawn from the seed, and all mended at t
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from tests.simulation.network import Faults, Server, Trace
 from tests.simulation.outside import Unreliable
 from tests.simulation.redis_server import TinyRedis
 from tests.simulation.replica import Replica
+
+Fault = Callable[[], Awaitable[None]]
+
+_CALLS = (
+    "",
+    "intake",
+    "load",
+    "commit",
+    "absorb",
+    "begin_effect",
+    "finish_effect",
+    "outbox",
+    "note",
+    "EVALSHA",
+    "LRANGE",
+)
+"""At which a replica dies: any, or those whose names begin so."""
 
 _COPIES = (b"careline:copy", b"careline:log", b"careline:customer")
 
@@ -31,29 +48,33 @@ class Stage(Protocol):
 
 
 class Nemesis:
-    def __init__(self, stage: Stage, rng: random.Random) -> None:
+    """`kinds` are the faults to draw from; any, where there are none."""
+
+    def __init__(self, stage: Stage, rng: random.Random, kinds: Sequence[str] = ()) -> None:
         self._stage = stage
         self._rng = rng
         self._running: list[asyncio.Task[None]] = []
         self._is_over = False
-        kinds: list[Callable[[], Awaitable[None]]] = [
-            self._kill_replica,
-            self._pause_replica,
-            self._kill_sql,
-            self._kill_redis,
-            self._stall_sql,
-            self._stall_redis,
-            self._cut_from_sql,
-            self._cut_from_redis,
-            self._dual_partition,
-            self._kill_both,
-            self._lose_copies,
-            self._damage_copy,
-            self._bad_network,
-            self._bad_outside,
-        ]
-        rng.shuffle(kinds)
-        self._kinds = kinds[: rng.randint(1, 5)]
+        named: dict[str, Fault] = {
+            "kill replica": self._kill_replica,
+            "kill replica at a call": self._kill_replica_at_a_call,
+            "pause replica": self._pause_replica,
+            "kill sql": self._kill_sql,
+            "kill redis": self._kill_redis,
+            "stall sql": self._stall_sql,
+            "stall redis": self._stall_redis,
+            "cut from sql": self._cut_from_sql,
+            "cut from redis": self._cut_from_redis,
+            "dual partition": self._dual_partition,
+            "kill both": self._kill_both,
+            "lose copies": self._lose_copies,
+            "damage copy": self._damage_copy,
+            "bad network": self._bad_network,
+            "bad outside": self._bad_outside,
+        }
+        drawn = list(named.values())
+        rng.shuffle(drawn)
+        self._kinds = [named[kind] for kind in kinds] or drawn[: rng.randint(1, 5)]
 
     async def run(self, seconds: float) -> None:
         """One fault after the other, often before the last one is over; then heal."""
@@ -81,7 +102,8 @@ class Nemesis:
                 stage.start(name)
             replica = stage.replicas[name]
             replica.process.go_on()
-            replica.sql.is_cut = replica.redis.is_cut = False
+            for link in (replica.sql, replica.redis):
+                link.is_cut, link.deadly_call = False, None
 
     def _victim(self) -> Replica:
         return self._stage.replicas[self._rng.choice(self._stage.names)]
@@ -101,6 +123,21 @@ class Nemesis:
         victim.process.kill()
         await self._lasting(f"{victim.name[0]} killed", 0.1, 2.0)
         if self._stage.replicas[victim.name] is victim:
+            self._stage.start(victim.name)
+
+    async def _kill_replica_at_a_call(self) -> None:
+        """Between two steps of the protocol: as it sends a call, or when that has been carried out and before it hears so."""
+        victim = self._victim()
+        if not victim.process.is_alive or self._is_over:
+            return
+        name, is_heard = self._rng.choice(_CALLS), self._rng.random() < 0.7
+        for link in (victim.sql, victim.redis):
+            link.deadly_call, link.is_deadly_call_heard = name, is_heard
+        await self._lasting("replica killed at a call", 0.3, 2.5)
+        for link in (victim.sql, victim.redis):
+            link.deadly_call = None
+        died_here = any(not each.process.is_alive for each in self._stage.replicas.values() if each is victim)
+        if died_here:
             self._stage.start(victim.name)
 
     async def _pause_replica(self) -> None:

@@ -77,13 +77,18 @@ class Server:
 
 
 class Link:
-    """One process's way to one server. `is_cut` loses everything, silently."""
+    """
+    One process's way to one server. `is_cut` loses everything, silently. The process dies with its next call whose name begins
+    with `deadly_call`: before it is sent or, where it `is_deadly_call_heard`, once it has been carried out.
+    """
 
     def __init__(
         self, server: Server, process: Process, *, rng: random.Random, faults: Faults, timeout_seconds: float
     ) -> None:
         self.server = server
         self.is_cut = False
+        self.deadly_call: str | None = None
+        self.is_deadly_call_heard = False
         self._process = process
         self._rng = rng
         self._faults = faults
@@ -109,7 +114,17 @@ class Link:
             else:
                 back += rng.random() * faults.longest_delay
 
+        is_deadly = self.deadly_call is not None and name.startswith(self.deadly_call)
+        if is_deadly:
+            self.deadly_call = None
+            server.trace.counts[f"{server.name}: replica died of a call"] += 1
+            if not self.is_deadly_call_heard:
+                self._process.kill()
+                await asyncio.Event().wait()
+
         def reply(take: Callable[[], None]) -> None:
+            if is_deadly:
+                self._process.kill()
             if self.is_cut or is_reply_lost:
                 server.trace.counts[f"{server.name}: reply lost"] += 1
                 return

@@ -473,7 +473,7 @@ class SqlTables:
                 effect = self.effects.get((item.tenant, item.key))
                 if effect is None or effect.status != "confirmed":
                     self.put_outbox(item)
-            if turn is not None and turn.result != commit.result:
+            if turn is not None and not is_the_same_answer(turn.result, commit.result):
                 row.version += 1
                 row.sources.append("dropped")
             return 0
@@ -716,6 +716,10 @@ def _is_customers(message: Message) -> bool:
 
 def _text(result: TurnResult) -> str:
     return "" if result.reply is None else result.reply.text
+
+
+def is_the_same_answer(stored: TurnResult | None, told: TurnResult) -> bool:
+    return stored is not None and msgspec.structs.replace(stored, durability=told.durability) == told
 
 
 def _renamed(commit: TurnCommit, turn_id: str) -> TurnCommit:

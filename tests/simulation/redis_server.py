@@ -316,7 +316,7 @@ class SimulatedRedis(Redis):
             self
         )
 
-    async def together(self, stack: CommandStack) -> list[Any]:
+    async def together(self, stack: CommandStack, *, raise_on_error: bool) -> list[Any]:
         """All commands in one step of the server; a failing one does not undo those before it, as in Redis."""
 
         def run() -> list[Any]:
@@ -330,10 +330,11 @@ class SimulatedRedis(Redis):
 
         replies = await self._sent("+".join(_label(args) for args, _ in stack), run)
         for reply in replies:
-            if isinstance(reply, ResponseError):
+            if raise_on_error and isinstance(reply, ResponseError):
                 raise reply
         return [
-            self.parsed(args, reply, options) for (args, options), reply in zip(stack, replies, strict=True)
+            reply if isinstance(reply, ResponseError) else self.parsed(args, reply, options)
+            for (args, options), reply in zip(stack, replies, strict=True)
         ]
 
     def parsed(self, args: tuple[Any, ...], reply: Any, options: Mapping[str, Any]) -> Any:
@@ -362,7 +363,8 @@ class SimulatedPipeline(Pipeline):
         load: CommandStack = [(("SCRIPT LOAD", script.script), {}) for script in scripts]
         if not stack:
             return []
-        return (await self._client.together([*load, *stack]))[len(load) :]
+        replies = await self._client.together([*load, *stack], raise_on_error=raise_on_error)
+        return replies[len(load) :]
 
 
 def _label(args: tuple[Any, ...]) -> str:

@@ -42,6 +42,6 @@ def test_the_same_seed_is_the_same_world() -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_protocol_is_found_out(name: str) -> None:
-    killed = first_kill(MUTANTS[name], seeds=range(250))
+    killed = first_kill(name, seeds=range(250))
 
     assert killed is not None

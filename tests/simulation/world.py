@@ -7,7 +7,7 @@ import logging
 import random
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -47,11 +47,14 @@ class Report:
 
 
 class World:
-    def __init__(self, seed: int, *, is_strict: bool = False) -> None:
+    """`faults` are those that the nemesis draws from, where only some are wanted."""
+
+    def __init__(self, seed: int, *, is_strict: bool = False, faults: Sequence[str] = ()) -> None:
         self._seed = seed
         self._is_strict = is_strict
         rng = self._rng("world")
         # Sockets, signals and threads stay abstract: nobody may ask for them.
+        self._kinds = faults
         self.loop = SimulatedLoop(self._rng("order"))  # type: ignore[abstract]
         self.trace = Trace()
         self.faults = Faults()
@@ -75,6 +78,7 @@ class World:
         self._conversations = rng.randint(1, 3)
         self._senders = rng.randint(1, 3)
         self._messages = rng.randint(1, 4)
+        self._pause_seconds = rng.choice((0.0, 1.0, 1.0, 1.0, 1.0))
         self._trouble = rng.uniform(*_TROUBLE_SECONDS)
 
     def start(self, name: str) -> None:
@@ -105,7 +109,10 @@ class World:
         )
 
         def took(conversation_id: str, client_message_id: str, replica: str) -> None:
-            could_know = self.loop.time() - self._trouble_at.get(replica, 0.0) > _TROUBLE_LASTS_SECONDS
+            could_know = (
+                self.loop.time() - self._trouble_at.get(replica, -_TROUBLE_LASTS_SECONDS)
+                > _TROUBLE_LASTS_SECONDS
+            )
             checker.look()
             checker.overtakes(conversation_id, client_message_id, could_know=could_know)
 
@@ -128,7 +135,7 @@ class World:
             self.start(name)
         customers = list(self._customers())
         watching = asyncio.ensure_future(self._watch(checker))
-        nemesis = asyncio.ensure_future(Nemesis(self, self._rng("nemesis")).run(self._trouble))
+        nemesis = asyncio.ensure_future(Nemesis(self, self._rng("nemesis"), self._kinds).run(self._trouble))
         try:
             async with asyncio.timeout(self._trouble + _PATIENCE_SECONDS):
                 await asyncio.gather(*(customer.run() for customer in customers))
@@ -171,6 +178,7 @@ class World:
                     conversation,
                     name,
                     messages=self._messages,
+                    pause_seconds=self._pause_seconds,
                     opens=s == 0,
                     rng=self._rng(name),
                     log=self.sent,
@@ -201,8 +209,8 @@ class World:
         return random.Random(f"{self._seed}/{name}")
 
 
-def run_seed(seed: int, *, is_strict: bool = False) -> Report:
-    return World(seed, is_strict=is_strict).run()
+def run_seed(seed: int, *, is_strict: bool = False, faults: Sequence[str] = ()) -> Report:
+    return World(seed, is_strict=is_strict, faults=faults).run()
 
 
 @contextmanager

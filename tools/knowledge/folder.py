@@ -22,7 +22,9 @@ _POINTER = "current"
 _UNFINISHED = ".building-"
 _LONGEST_BUILD = 24 * 3600.0  # seconds
 
-Signature = tuple[str, tuple[tuple[int, int, int], ...]]
+Stamp = tuple[int, int, int]
+"""A file's inode, size and time."""
+Signature = tuple[str, tuple[Stamp, ...]]
 """The current folder's name, and inode, size and time of its files: changes when anything is done to them."""
 
 
@@ -31,6 +33,15 @@ class IndexFolder:
         # A tenant's name comes from a token, so only the harmless ones become a folder's name as they are.
         safe = tenant if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", tenant) else derived_id("tenant", tenant)
         self.path = data_dir / "knowledge" / safe
+        self._pointer = os.fspath(self.path / _POINTER)
+
+    def pointer(self) -> Stamp | None:
+        """Changes whenever another index becomes the current one; None where there is none. The cheapest question."""
+        try:
+            stat = os.stat(self._pointer)
+        except OSError:
+            return None
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
     def current(self) -> Path:
         """

@@ -20,8 +20,8 @@ from core.ids import new_id
 from core.records import Article, Passage, SearchResult
 from core.telemetry.logging import get_logger
 from tools.knowledge.embed import Embedder, Vectors
-from tools.knowledge.folder import IndexFolder, Signature
-from tools.knowledge.index import Index
+from tools.knowledge.folder import IndexFolder, Signature, Stamp
+from tools.knowledge.index import Index, Manifest
 from tools.knowledge.words import terms
 
 T = TypeVar("T")
@@ -68,6 +68,19 @@ class _Opened:
     index: Index | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Empty:
+    """An index of nothing, for as long as the pointer to it is the same."""
+
+    folder: IndexFolder
+    pointer: Stamp
+    result: SearchResult
+
+    @property
+    def is_current(self) -> bool:
+        return self.folder.pointer() == self.pointer
+
+
 class LocalKnowledge:
     """
     `tools.ports.KnowledgeSearch` over the indexes under `data_dir`; goes on without SQL, network and vectors.
@@ -88,6 +101,7 @@ class LocalKnowledge:
         self._embedder = embedder
         self._has_articles = has_articles
         self._opened: dict[str, _Opened] = {}
+        self._empty: dict[str, _Empty] = {}
         # One thread, so that no index is closed under a question; each takes about a millisecond.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="knowledge")
 
@@ -105,9 +119,12 @@ class LocalKnowledge:
     ) -> SearchResult:
         if not self._has_articles(tenant):
             return SearchResult()
-        manifest = await self._in_worker(lambda: self._index(tenant).manifest)
+        empty = self._empty.get(tenant)
+        if empty is not None and empty.is_current:  # a look at one file, in place of a thread and a dozen
+            return empty.result
+        manifest = await self._in_worker(self._manifest, tenant)
         if not manifest.articles:  # the model would run for nothing
-            return SearchResult(passages=(), is_lexical_only=False, built_at=manifest.built_at)
+            return SearchResult(built_at=manifest.built_at)
         vector, has_failed = await self._vector(words, context)
         question = _Question(tuple(terms(words)), tuple(terms("\n".join(context))), vector, language, limit)
         return await self._in_worker(self._search, tenant, question, has_failed)
@@ -155,6 +172,16 @@ class LocalKnowledge:
             vector, has_failed = None, True
         found = _Ranking(index, question, vector).passages() if index.manifest.articles else ()
         return SearchResult(passages=found, is_lexical_only=has_failed, built_at=index.manifest.built_at)
+
+    def _manifest(self, tenant: str) -> Manifest:
+        folder = IndexFolder(self._data_dir, tenant)
+        pointer = folder.pointer()  # read first: an index that comes now has another
+        manifest = self._index(tenant).manifest
+        if manifest.articles or pointer is None:
+            self._empty.pop(tenant, None)
+        else:
+            self._empty[tenant] = _Empty(folder, pointer, SearchResult(built_at=manifest.built_at))
+        return manifest
 
     def _index(self, tenant: str) -> Index:
         folder = IndexFolder(self._data_dir, tenant)

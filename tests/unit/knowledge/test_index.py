@@ -36,6 +36,28 @@ async def test_an_index_of_nothing_is_an_empty_result(shelf: Shelf) -> None:
     await shelf.knowledge.check(DEFAULT_TENANT)
 
 
+async def test_the_first_articles_are_found_by_the_next_question(shelf: Shelf) -> None:
+    await shelf.indexer.refresh(DEFAULT_TENANT)
+    assert await shelf.found("shipping") == []
+    assert await shelf.found("shipping") == []
+
+    await shelf.put(*SHOP)
+
+    assert await shelf.found("shipping") == ["shipping"]
+
+
+async def test_an_index_of_nothing_that_is_taken_away_is_no_empty_result(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    await shelf.indexer.refresh(DEFAULT_TENANT)
+    assert await shelf.found("shipping") == []
+
+    shelf.data_dir.rename(tmp_path / "away")
+
+    with pytest.raises(DependencyUnavailable):
+        await shelf.found("shipping")
+
+
 @pytest.mark.parametrize("name", ["articles.sqlite", "chunks.npy", "articles.npy", "manifest.json"])
 @pytest.mark.parametrize("harm", ["garbage", "emptied", "one byte", "removed"])
 async def test_a_damaged_file_is_noticed_and_a_rebuilt_index_is_used_without_a_restart(
