@@ -11,7 +11,7 @@ import msgspec
 
 from core.errors import StateLoadFailed
 from core.messages import TurnResult
-from state.codec import StateChange, decode, encode
+from state.codec import StateChange, decode, encode, encode_over
 from state.models import ConversationState, CustomerState
 from state.store import EffectRecord, IncomingMessage, TurnCommit
 
@@ -79,6 +79,19 @@ def _worth(effect: EffectRecord) -> int:
     if effect.status == "intent" and effect.is_journaled:
         return _JOURNALED_INTENT_WORTH
     return _WORTH[effect.status]
+
+
+def entry_without_document(commit: TurnCommit) -> CommitEntry:
+    """Of a turn that Redis knows nothing of but what its lease brought along."""
+    basis = commit.lease.basis
+    learned: StateChange | None = None
+    if commit.customer_state is not None:
+        before = None if basis is None else encode_over(basis.customer_state, None)
+        learned = StateChange(encode_over(commit.customer_state, None), before)
+    change = StateChange(
+        encode_over(commit.state, None), None if basis is None else encode_over(basis.state, None)
+    )
+    return CommitEntry(replace(commit, lease=replace(commit.lease, basis=None)), change, learned)
 
 
 def encode_entry(entry: Entry) -> bytes:

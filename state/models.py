@@ -1,8 +1,8 @@
 """
 What is remembered of a conversation, and of a customer across conversations.
 
-Small on purpose: the messages themselves are the log, not the state. Fields are only ever added; `state.codec` keeps fields
-that a newer version wrote.
+Small on purpose: the messages themselves are the log, not the state. A field that is added keeps the version, one that
+changes its name or shape raises it (`state.upcast`).
 """
 
 from datetime import datetime

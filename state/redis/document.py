@@ -270,19 +270,6 @@ class Change:
         )
 
 
-def entry_without_document(commit: TurnCommit) -> CommitEntry:
-    """Of a turn that Redis knows nothing of but what its lease brought along."""
-    basis = commit.lease.basis
-    learned: StateChange | None = None
-    if commit.customer_state is not None:
-        before = None if basis is None else encode_over(basis.customer_state, None)
-        learned = StateChange(encode_over(commit.customer_state, None), before)
-    change = StateChange(
-        encode_over(commit.state, None), None if basis is None else encode_over(basis.state, None)
-    )
-    return CommitEntry(replace(commit, lease=replace(commit.lease, basis=None)), change, learned)
-
-
 def begun_with(copied: Copied, *, now: int, fresh: Sequence[Message] = ()) -> Document:
     """
     `now` in microseconds of Redis's clock: a turn that SQL leased before it went away keeps its time. `fresh` are messages that a

@@ -16,14 +16,13 @@ from core.errors import ConcurrentAccess, DataIntegrityFailed, LeaseLost, StateL
 from core.messages import Durability, Message
 from state.codec import decode
 from state.identifiers import conversation_id_of, message_id_of
-from state.journal import counts_for_more
+from state.journal import counts_for_more, entry_without_document
 from state.redis.copy import Copied, RedisStateCopy
 from state.redis.document import (
     Change,
     Document,
     begun_by,
     begun_with,
-    entry_without_document,
     page_of,
     snapshot_of,
 )

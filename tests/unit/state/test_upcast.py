@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from core.errors import DataIntegrityFailed, StateLoadFailed
 from state.codec import StateChange, change_by, change_over, decode, encode, encode_over
-from state.journal import EffectEntry, decode_entry, encode_entry
+from state.journal import CommitEntry, EffectEntry, decode_entry, encode_entry
 from state.models import ConversationState, CustomerState, OpenFlow
-from state.store import EffectRecord
+from state.store import EffectRecord, Lease
 from state.upcast import Chain, Fields
+from tests.contracts.databases import answer
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 VALUES = st.recursive(
@@ -212,6 +213,32 @@ def test_an_entry_of_a_newer_version_is_left_to_a_replica_of_that_version() -> N
 
     with pytest.raises(StateLoadFailed):
         decode_entry(newer)
+
+
+class Reshaped(ConversationState, frozen=True):
+    # What another version may do, a subclass may not.
+    offer: dict[str, str] | None = None  # type: ignore[assignment]
+
+
+def test_an_answer_whose_state_cannot_be_read_here_is_drained_all_the_same() -> None:
+    lease = Lease(
+        tenant="default",
+        conversation_id="conv",
+        turn_id="turn",
+        token=1,
+        owner="newer",
+        after_seq=0,
+        upto_seq=1,
+        state_version=0,
+    )
+    after = encode({"v": 2, "offer": {"kind": "handoff"}, "topic": ["a"]})
+    commit = answer(lease, state=Reshaped(offer={"kind": "handoff"}))
+
+    entry = decode_entry(encode_entry(CommitEntry(commit, StateChange(after))))
+
+    assert isinstance(entry, CommitEntry)
+    assert entry.state == StateChange(after)
+    assert entry.commit.state == ConversationState(topic=("a",))
 
 
 def test_customer_states_are_versioned_too() -> None:
