@@ -3,7 +3,7 @@ Speak HTTP/1.1 to servers that stream their answers: connections are kept, bytes
 
 For calls that may be repeated, of which hundreds run at once; who calls limits how many. Speaks httpx's language at its edge,
 exceptions included, so `core.http` needs no second table of failures. Why not httpx's own transport or aiohttp's:
-`docs/decisions/0008`.
+`docs/decisions/0012`.
 """
 
 import asyncio

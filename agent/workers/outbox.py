@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -38,6 +38,7 @@ from tools.sentences import result_sentence
 
 _CLAIMED_AT_ONCE = 20
 _LONGEST_EXPONENT = 16
+_GIVE_BACK_SECONDS = 0.3
 
 _log = get_logger(__name__)
 
@@ -132,12 +133,24 @@ class OutboxDispatcher:
         items = await self._outbox.claim(
             owner=self._owner, limit=_CLAIMED_AT_ONCE, lease_seconds=self._policy.lease_seconds
         )
-        for item in items:
+        for place, item in enumerate(items):
             try:
                 await self._deliver(item)
+            except asyncio.CancelledError:
+                await self._give_back(items[place:])
+                raise
             except Exception as exc:  # one item must not hold up those behind it
                 await self._postpone_or_give_up(item, exc)
         return len(items)
+
+    async def _give_back(self, items: Sequence[OutboxItem]) -> None:
+        """To the other replicas, which would else wait until the lease of one that leaves has run out."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GIVE_BACK_SECONDS):
+                await asyncio.gather(
+                    *(self._outbox.retry(item, wait_seconds=0.0, error="given_back") for item in items),
+                    return_exceptions=True,
+                )
 
     async def _count(self) -> None:
         if self._observer is not None:

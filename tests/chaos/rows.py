@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.chaos import rows_links, rows_machine, rows_replicas, rows_servers, rows_streams
+from tests.chaos import rows_links, rows_load, rows_machine, rows_replicas, rows_servers, rows_streams
 from tests.chaos.report import Run
 
 
@@ -26,6 +26,7 @@ ROWS: Mapping[str, Row] = {
     "senders-together": Row("4 senders × 50 messages on one conversation", rows_streams.senders_together),
     "streams-cut": Row("a stream cut at a random byte × 200", rows_streams.streams_cut),
     "rolling-sigterm": Row("SIGTERM of one replica after the other × 20", rows_streams.rolling_sigterm),
+    "overloaded": Row("2.5 times what can be answered", rows_load.overloaded),
     "silent": Row("each dependency silent in turn: a black hole", rows_links.silent),
     "sql-disk-full": Row("the disk of PostgreSQL full", rows_machine.sql_disk_full),
     "redis-disk-full": Row("the disk of Redis full", rows_machine.redis_disk_full),

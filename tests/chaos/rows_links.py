@@ -42,13 +42,13 @@ async def cut_both_ways(run: Run) -> None:
         Clients(world.urls, chance=run.chance, roaming=0.3) as clients,
     ):
         async with Traffic(run, clients, rate=_RATE):
-            await asyncio.sleep(2)
+            await asyncio.sleep(1)
             world.links[0, "redis"].refuse()
             world.links[1, "sql"].refuse()
-            await asyncio.sleep(run.times(30, 6))
+            await asyncio.sleep(run.times(30, 4))
             world.links[0, "redis"].heal()
             world.links[1, "sql"].heal()
-            await asyncio.sleep(2)
+            await asyncio.sleep(1)
         await judge(run, world, clients.sent, may_fork=True)
 
 
@@ -59,13 +59,13 @@ async def silent(run: Run) -> None:
         clients = await stack.enter_async_context(Clients(world.urls, chance=run.chance))
         for name, limit in _ANSWERED_WITHIN.items():
             async with Traffic(run, clients, rate=_RATE, script=_SCRIPT) as traffic:
-                await asyncio.sleep(2)
+                await asyncio.sleep(run.times(2, 1))
                 began, ended = await _silenced(run, ways[name])
             during = [each.seconds for each in traffic.sent if _overlaps(each, began, ended)]
             run.figures[f"messages while {name} was silent"] = len(during)
             run.at_most(f"answered while {name} was silent", max(during), limit, " s")
         async with Traffic(run, clients, rate=_RATE, script=_SCRIPT) as traffic:
-            await asyncio.sleep(2)
+            await asyncio.sleep(1)
             began, ended = await _silenced(run, [*ways["sql"], *ways["redis"]])
         refused = [
             attempt
@@ -109,11 +109,11 @@ async def _silenced(run: Run, ways: list[Proxy]) -> tuple[float, float]:
     began = time.monotonic()
     for way in ways:
         way.silence()
-    await asyncio.sleep(run.times(15, 4))
+    await asyncio.sleep(run.times(15, 2))
     ended = time.monotonic()
     for way in ways:
         way.heal()
-    await asyncio.sleep(2)
+    await asyncio.sleep(1)
     return began, ended
 
 

@@ -51,13 +51,13 @@ async def _disk_full(
         healed = []
         async with Traffic(run, clients, rate=_RATE) as traffic:
             for _ in range(run.times(3, 1)):
-                await asyncio.sleep(3)
+                await asyncio.sleep(run.times(3, 1))
                 await asyncio.to_thread(disk.fill)
-                await asyncio.sleep(run.times(10, 4))
+                await asyncio.sleep(run.times(10, 3))
                 disk.free()
                 await asyncio.to_thread(revive, world)
                 healed.append(time.monotonic())
-                await asyncio.sleep(_RECOVERED_SECONDS + 1)
+                await asyncio.sleep(run.times(6, 3))
         await judge(run, world, clients.sent)
         refused = [each for sent in traffic.sent for each in sent.attempts if each.status != 200]
         run.figures["refused or unanswered"] = sum(each.status != 202 for each in refused)
@@ -74,11 +74,11 @@ async def clock_off(run: Run) -> None:
         ):
             jumped = []
             async with Traffic(run, clients, rate=_RATE) as traffic:
-                await asyncio.sleep(2)
+                await asyncio.sleep(1)
                 for ahead in (_HOUR_SECONDS, 0, -_HOUR_SECONDS, 0):
                     clock.write_text(str(ahead))
                     jumped.append(time.monotonic())
-                    await asyncio.sleep(run.times(15, 4))
+                    await asyncio.sleep(run.times(15, 2))
             await judge(run, world, clients.sent)
             _recovered(run, traffic.sent, jumped)
             run.at_most("slowest answer", max(sent.seconds for sent in traffic.sent), 5.0, " s")

@@ -23,8 +23,8 @@ async def replica_killed(run: Run) -> None:
     async with _slow_world(run) as (world, clients):
         resumed = []
         async with Traffic(run, clients, rate=_RATE):
-            await asyncio.sleep(2)
-            for number in range(run.times(20, 3)):
+            await asyncio.sleep(run.times(2, 1))
+            for number in range(run.times(20, 2)):
                 await asyncio.sleep(run.chance.uniform(0.5, 1.5))
                 replica = world.replicas[number % 2]
                 await asyncio.to_thread(replica.kill)
@@ -38,8 +38,8 @@ async def replica_stopped(run: Run) -> None:
     async with _slow_world(run) as (world, clients):
         resumed = []
         async with Traffic(run, clients, rate=_RATE):
-            await asyncio.sleep(2)
-            for number in range(run.times(10, 2)):
+            await asyncio.sleep(run.times(2, 1))
+            for number in range(run.times(10, 1)):
                 await asyncio.sleep(run.chance.uniform(0.5, 1.5))
                 replica = world.replicas[number % 2]
                 replica.pause()

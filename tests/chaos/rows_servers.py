@@ -18,9 +18,9 @@ _DESK = "tickets"
 async def redis_killed(run: Run) -> None:
     async with open_world(run) as world, _clients(run, world) as clients:
         async with Traffic(run, clients, rate=_RATE) as healthy:
-            await asyncio.sleep(run.times(20, 5))
+            await asyncio.sleep(run.times(20, 2))
         async with Traffic(run, clients, rate=_RATE) as faulty:
-            for _ in range(run.times(50, 4)):
+            for _ in range(run.times(50, 3)):
                 await asyncio.sleep(run.chance.uniform(0.3, 1.0))
                 await asyncio.to_thread(world.cache.kill)
                 await asyncio.sleep(run.chance.uniform(0.05, 0.6))
@@ -39,7 +39,7 @@ async def postgres_killed(run: Run) -> None:
         drained = []
         async with Traffic(run, clients, rate=_RATE) as faulty:
             await asyncio.sleep(2)
-            for _ in range(run.times(20, 3)):
+            for _ in range(run.times(20, 2)):
                 await asyncio.sleep(run.chance.uniform(0.5, 2.0))
                 await asyncio.to_thread(world.record.kill)
                 await asyncio.sleep(run.chance.uniform(0.5, 4.0))
@@ -59,7 +59,7 @@ async def both_down(run: Run) -> None:
             await asyncio.sleep(2)
             await asyncio.gather(asyncio.to_thread(world.record.kill), asyncio.to_thread(world.cache.kill))
             down_from = time.monotonic()
-            await asyncio.sleep(run.times(10, 4))
+            await asyncio.sleep(run.times(10, 3))
             down_until = time.monotonic()
             await asyncio.gather(asyncio.to_thread(world.record.start), asyncio.to_thread(world.cache.start))
             await asyncio.sleep(2)

@@ -30,7 +30,7 @@ async def streams_cut(run: Run) -> None:
         ]
         session = await stack.enter_async_context(open_session())
         readers = Readers([f"http://127.0.0.1:{door.port}" for door in doors], session, chance=run.chance)
-        wanted = run.times(200, 20)
+        wanted = run.times(200, 12)
         number = 0
         while sum(door.cuts for door in doors) < wanted:
             for door in doors:  # each second connection or so is cut
@@ -57,7 +57,7 @@ async def rolling_sigterm(run: Run) -> None:
 
         reading = [asyncio.create_task(read(place)) for place in range(_AT_ONCE)]
         left, codes = [], []
-        for number in range(run.times(20, 3)):
+        for number in range(run.times(20, 2)):
             await asyncio.sleep(run.chance.uniform(0.3, 1.2))
             replica = world.replicas[number % 2]
             began = time.monotonic()

@@ -24,7 +24,7 @@ from core.errors import (
 )
 from core.ids import receipt_for
 from core.messages import Message, MessageRole
-from core.records import EffectRecord, NewTicket, Notification, OutboxItem, OutboxKind
+from core.records import EffectRecord, NewTicket, Notification, OutboxItem, OutboxKind, Ticket
 from core.resilience.breaker import BreakerPolicy
 from core.resilience.guard import Guard, GuardPolicy
 from core.resilience.retry import RetryPolicy
@@ -240,6 +240,32 @@ def effect_of(item: OutboxItem, status: Literal["intent", "confirmed", "queued",
         arguments={"run": "run_a"},
         status=status,
     )
+
+
+async def test_a_dispatcher_that_leaves_gives_back_what_it_has_not_done(place: Place) -> None:
+    class SilentDesk(FakeDesk):
+        def __init__(self) -> None:
+            super().__init__(SystemClock())
+            self.was_asked = asyncio.Event()
+
+        async def open_ticket(self, tenant: str, ticket: NewTicket) -> Ticket:
+            self.was_asked.set()
+            return await asyncio.Future()
+
+    for number in range(3):
+        await place.promise_ticket(f"effect_{number}")
+    desk, place.desk = place.desk, SilentDesk()
+    leaving = asyncio.create_task(place.dispatcher().run())
+    await place.desk.was_asked.wait()
+    leaving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await leaving
+    place.desk = desk
+
+    worked = await place.dispatcher(owner="two").work_once()
+
+    assert worked == 3
+    assert len(desk.tickets) == 3
 
 
 async def test_what_the_desk_refuses_for_good_is_given_up_and_the_customer_knows(place: Place) -> None:

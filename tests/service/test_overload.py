@@ -15,5 +15,5 @@ async def test_an_overload_is_refused_at_once_and_leaves_nothing_behind(tmp_path
     assert seen["neither"] == 0
     assert seen["refusal_p50_ms"] > 0
     assert seen["useful_per_second"] > 0
-    assert seen["refused_after"] == 0
+    assert seen["recovered_seconds"] < 1.0
     assert_within(seen["refusal_p50_ms"] / 1000, 0.05)
