@@ -35,10 +35,10 @@ def two_of(whose: str) -> list[Window]:
     return [window(TWO_A_MINUTE, whose)]
 
 
-def redis_windows(url: str, clock: MovableClock, log: SpyLog) -> RecoveringWindows:
-    client = open_redis(url, timeout_seconds=0.25)
+def redis_windows(url: str, clock: MovableClock, log: SpyLog, *, seconds: float = 5.0) -> RecoveringWindows:
+    client = open_redis(url, timeout_seconds=seconds)
     return RecoveringWindows(
-        SharedWindows(client, timeout_seconds=0.25), alone=LocalWindows(clock), clock=clock, log=log
+        SharedWindows(client, timeout_seconds=seconds), alone=LocalWindows(clock), clock=clock, log=log
     )
 
 
@@ -233,7 +233,7 @@ async def test_with_redis_gone_messages_pass_and_this_replica_counts_alone(
 
 async def test_with_redis_silent_only_one_message_waits_for_it(killable_redis: RedisServer) -> None:
     clock, log = MovableClock(), SpyLog()
-    windows = redis_windows(killable_redis.url, clock, log)
+    windows = redis_windows(killable_redis.url, clock, log, seconds=0.25)
     await windows.hit(two_of("a"))
     killable_redis.pause()
     began = asyncio.get_running_loop().time()
