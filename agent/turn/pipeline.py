@@ -6,19 +6,18 @@ docs/architecture.md in order, and sees to it that every accepted message gets a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import partial
 from typing import Any, Protocol
 
 from agent.brain.base import Brain, BrainReply, TurnInput
 from agent.turn.answers import DRAIN_RETRY_MS, Answers
 from agent.turn.effects import ToolRunner, TurnTools
 from agent.turn.inputs import ChatRequest, Drain, Finished, Submission, TurnEvent
+from agent.turn.keeping import Keeper
 from agent.turn.sentences import sentence
-from agent.turn.sharing import SHARE_SECONDS, Sharing
+from agent.turn.sharing import Sharing
 from agent.turn.steps import is_with_a_person, search_context, turn_commit, turn_input
 from agent.turn.stream import TurnStream
 from core.clock import Clock
@@ -262,7 +261,7 @@ class TurnPipeline:
             if is_with_a_person(snapshot.conversation, turn.now):
                 brain = await self._wait_for_person(turn, stream)
             else:
-                brain = await self._keeping_lease(lease, self._think(turn, tools, stream), sharing, tools)
+                brain = await self._keeper(lease, sharing, tools).during(self._think(turn, tools, stream))
             await stream.become(brain.text)
 
             thought = self._clock.monotonic()
@@ -324,6 +323,10 @@ class TurnPipeline:
             clock=self._clock,
         )
 
+    def _keeper(self, lease: Lease, sharing: Sharing, tools: TurnTools) -> Keeper:
+        renew_seconds = self._policy.lease_seconds / 3
+        return Keeper(self._store, lease, sharing, tools, clock=self._clock, renew_seconds=renew_seconds)
+
     def _tools_deadline(self, turn: TurnInput) -> Deadline:
         left = turn.deadline.remaining()
         return Deadline(self._clock, left - min(_TOOLS_RESERVE_SECONDS, left / 2))
@@ -359,35 +362,6 @@ class TurnPipeline:
         return BrainReply(
             text=stream.shown, state=turn.state, status=TurnStatus.HANDED_OVER, brain=self._brain.name
         )
-
-    async def _keeping_lease(
-        self, lease: Lease, work: Awaitable[BrainReply], sharing: Sharing, tools: TurnTools
-    ) -> BrainReply:
-        """
-        While `work` runs, renew the lease, tell other replicas of it, and hear whether it shall stop.
-
-        A lost lease cancels it and raises LeaseLost.
-        """
-        worker = asyncio.ensure_future(work)
-        renew_seconds = self._policy.lease_seconds / 3
-        renew_at = self._clock.monotonic() + renew_seconds
-        try:
-            while True:
-                done, _ = await asyncio.wait({worker}, timeout=SHARE_SECONDS)
-                if done:
-                    return worker.result()
-                sharing.occasion()
-                if sharing.is_stop_asked and not tools.is_stopped:
-                    # A task that cancels itself as it ends would be taken for cancelled: so another step does it.
-                    tools.stop(partial(asyncio.get_running_loop().call_soon, worker.cancel))
-                if self._clock.monotonic() >= renew_at:
-                    await self._store.renew(lease)
-                    renew_at = self._clock.monotonic() + renew_seconds
-        finally:
-            if not worker.done():
-                worker.cancel()
-                with suppress(asyncio.CancelledError):
-                    await worker
 
     def _degraded(
         self, turn: TurnInput, lease: Lease, brain: BrainReply, tools: TurnTools
