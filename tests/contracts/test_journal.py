@@ -26,7 +26,9 @@ class Sink:
             await first()
         return len(entries)
 
-    async def messages(self, *_: str, **__: int) -> Sequence[Message]:
+    async def messages(
+        self, tenant: str, conversation_id: str, *, after: int, limit: int
+    ) -> Sequence[Message]:
         return ()
 
 

@@ -189,7 +189,9 @@ def _deleted_from_the_journal_before_sql_has_it() -> Iterator[None]:
             self.batches.append(entries)
             return len(entries)
 
-        async def messages(self, *_: str, **__: int) -> Sequence[Message]:
+        async def messages(
+            self, tenant: str, conversation_id: str, *, after: int, limit: int
+        ) -> Sequence[Message]:
             return ()
 
     async def drain(journal: RedisJournal, tenant: str, conversation_id: str, into: JournalSink) -> int:
@@ -211,8 +213,10 @@ def _drained_out_of_order() -> Iterator[None]:
         async def absorb(self, entries: Sequence[bytes]) -> int:
             return await self._into.absorb(list(reversed(entries)))
 
-        async def messages(self, *place: str, after: int, limit: int) -> Sequence[Message]:
-            return await self._into.messages(*place, after=after, limit=limit)
+        async def messages(
+            self, tenant: str, conversation_id: str, *, after: int, limit: int
+        ) -> Sequence[Message]:
+            return await self._into.messages(tenant, conversation_id, after=after, limit=limit)
 
     async def drain(journal: RedisJournal, tenant: str, conversation_id: str, into: JournalSink) -> int:
         return await drained(journal, tenant, conversation_id, Backwards(into))
