@@ -53,6 +53,7 @@ class Focus:
 
 MUTANTS: dict[str, Mutant] = {}
 FOCUS: dict[str, Focus] = {
+    "a_forgetful_redis_is_trusted": Focus(("kill sql", "kill redis")),
     "the_journal_is_written_without_comparing": Focus(("kill sql",), is_strict=True),
     "intake_without_a_look_at_the_journal": Focus(("cut from sql", "kill replica"), is_eager=True),
     "an_effects_key_of_its_turn_alone": Focus(("stall sql", "dual partition")),
