@@ -59,7 +59,6 @@ FOCUS: dict[str, Focus] = {
     "an_effects_key_of_its_turn_alone": Focus(("stall sql", "dual partition")),
     "a_mail_planned_in_the_journal_is_sent_at_once": Focus(("dual partition", "kill sql")),
     "the_last_word_on_an_effect_stands": Focus(("stall sql", "dual partition"), is_eager=True),
-    "what_a_turn_put_off_is_sent_unasked": Focus(("stall sql", "dual partition"), is_eager=True),
     "nothing_is_handed_on_to_the_copy": Focus(("kill sql",), is_strict=True),
     "the_same_answer_is_taken_for_another": Focus(("stall sql",), is_strict=True),
 }
@@ -290,15 +289,6 @@ def _the_last_word_on_an_effect_stands() -> Iterator[None]:
         return True
 
     with patch.object(record, "counts_for_more", always), patch.object(journal, "counts_for_more", always):
-        yield
-
-
-@_mutant
-def _what_a_turn_put_off_is_sent_unasked() -> Iterator[None]:
-    async def effect(_: StateRecoveryHandler, tenant: str, key: str) -> None:
-        return None
-
-    with patch.object(StateRecoveryHandler, "effect", effect):
         yield
 
 
