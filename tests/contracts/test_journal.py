@@ -1,7 +1,6 @@
 """The journal's drain deletes only what was written, whoever else drains or writes meanwhile."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from core.messages import Message
 from state.journal import MessageEntry, decode_entry
@@ -29,7 +28,9 @@ class Sink:
             await first()
         return len(entries)
 
-    async def messages(self, *_: Any, **__: Any) -> Sequence[Message]:
+    async def messages(
+        self, tenant: str, conversation_id: str, *, after: int, limit: int
+    ) -> Sequence[Message]:
         return ()
 
 

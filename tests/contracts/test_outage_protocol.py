@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -240,7 +239,9 @@ async def test_an_answer_does_not_come_to_sql_without_the_effects_that_it_promis
             absorbed.extend(type(decode_entry(entry)).__name__ for entry in entries)
             return len(entries)
 
-        async def messages(self, *_: Any, **__: Any) -> Sequence[Message]:
+        async def messages(
+            self, tenant: str, conversation_id: str, *, after: int, limit: int
+        ) -> Sequence[Message]:
             return ()
 
     async with replica(sqlite_url, redis_url) as opened:

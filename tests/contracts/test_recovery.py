@@ -372,8 +372,29 @@ async def test_a_message_drains_its_own_conversation_before_sql_takes_it(
             other.conversations, "three", id="3", conversation=first.conversation_id
         )
 
-        assert source == "sql"
+        assert source == "redis"  # to which the drain handed on what SQL has
         assert history == ["one", "re: one", "two", "re: two"]
+
+
+async def test_a_second_outage_begins_with_what_the_first_came_to(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    async with replica(killable_postgres.url(), redis_url) as opened:
+        store = opened.conversations
+        first, _, _ = await say(store, "one", id="1")
+        killable_postgres.kill()
+        await say(store, "two", id="2", conversation=first.conversation_id)
+        killable_postgres.start()
+        await store.drain()
+        killable_postgres.kill()
+
+        _, history, source = await say(store, "three", id="3", conversation=first.conversation_id)
+
+        assert source == "journal"
+        assert history == ["one", "re: one", "two", "re: two"]
+        killable_postgres.start()
+        await store.drain()
+        assert await log_of(opened, first.conversation_id) == [*history, "three", "re: three"]
 
 
 async def test_a_new_conversation_can_begin_while_sql_is_down(
@@ -726,5 +747,5 @@ async def test_while_sql_is_silent_only_the_drain_asks_it(
                     await store.drain()
                 await asyncio.sleep(0.1)
         resumed, _, source = await say(store, "three", id="3", conversation=first.conversation_id)
-        assert (leased(resumed).durability, source) == (Durability.SQL, "sql")
+        assert (leased(resumed).durability, source) == (Durability.SQL, "redis")
         assert len(await log_of(opened, first.conversation_id)) == 16

@@ -53,12 +53,12 @@ class Focus:
 
 MUTANTS: dict[str, Mutant] = {}
 FOCUS: dict[str, Focus] = {
+    "a_forgetful_redis_is_trusted": Focus(("kill sql", "kill redis")),
     "the_journal_is_written_without_comparing": Focus(("kill sql",), is_strict=True),
     "intake_without_a_look_at_the_journal": Focus(("cut from sql", "kill replica"), is_eager=True),
     "an_effects_key_of_its_turn_alone": Focus(("stall sql", "dual partition")),
     "a_mail_planned_in_the_journal_is_sent_at_once": Focus(("dual partition", "kill sql")),
     "the_last_word_on_an_effect_stands": Focus(("stall sql", "dual partition"), is_eager=True),
-    "what_a_turn_put_off_is_sent_unasked": Focus(("stall sql", "dual partition"), is_eager=True),
     "nothing_is_handed_on_to_the_copy": Focus(("kill sql",), is_strict=True),
     "the_same_answer_is_taken_for_another": Focus(("stall sql",), is_strict=True),
 }
@@ -189,7 +189,9 @@ def _deleted_from_the_journal_before_sql_has_it() -> Iterator[None]:
             self.batches.append(entries)
             return len(entries)
 
-        async def messages(self, *_: Any, **__: Any) -> Sequence[Message]:
+        async def messages(
+            self, tenant: str, conversation_id: str, *, after: int, limit: int
+        ) -> Sequence[Message]:
             return ()
 
     async def drain(journal: RedisJournal, tenant: str, conversation_id: str, into: JournalSink) -> int:
@@ -211,8 +213,10 @@ def _drained_out_of_order() -> Iterator[None]:
         async def absorb(self, entries: Sequence[bytes]) -> int:
             return await self._into.absorb(list(reversed(entries)))
 
-        async def messages(self, *place: str, after: int, limit: int) -> Sequence[Message]:
-            return await self._into.messages(*place, after=after, limit=limit)
+        async def messages(
+            self, tenant: str, conversation_id: str, *, after: int, limit: int
+        ) -> Sequence[Message]:
+            return await self._into.messages(tenant, conversation_id, after=after, limit=limit)
 
     async def drain(journal: RedisJournal, tenant: str, conversation_id: str, into: JournalSink) -> int:
         return await drained(journal, tenant, conversation_id, Backwards(into))
@@ -285,15 +289,6 @@ def _the_last_word_on_an_effect_stands() -> Iterator[None]:
         return True
 
     with patch.object(record, "counts_for_more", always), patch.object(journal, "counts_for_more", always):
-        yield
-
-
-@_mutant
-def _what_a_turn_put_off_is_sent_unasked() -> Iterator[None]:
-    async def effect(_: StateRecoveryHandler, tenant: str, key: str) -> None:
-        return None
-
-    with patch.object(StateRecoveryHandler, "effect", effect):
         yield
 
 

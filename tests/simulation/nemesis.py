@@ -122,8 +122,7 @@ class Nemesis:
             return
         victim.process.kill()
         await self._lasting(f"{victim.name[0]} killed", 0.1, 2.0)
-        if self._stage.replicas[victim.name] is victim:
-            self._stage.start(victim.name)
+        self._start_again(victim)
 
     async def _kill_replica_at_a_call(self) -> None:
         """Between two steps of the protocol: as it sends a call, or when that has been carried out and before it hears so."""
@@ -136,8 +135,10 @@ class Nemesis:
         await self._lasting("replica killed at a call", 0.3, 2.5)
         for link in (victim.sql, victim.redis):
             link.deadly_call = None
-        died_here = any(not each.process.is_alive for each in self._stage.replicas.values() if each is victim)
-        if died_here:
+        self._start_again(victim)
+
+    def _start_again(self, victim: Replica) -> None:
+        if not victim.process.is_alive and self._stage.replicas[victim.name] is victim:
             self._stage.start(victim.name)
 
     async def _pause_replica(self) -> None:
