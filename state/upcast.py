@@ -7,6 +7,7 @@ name or its shape does, with a step that turns the old map into the new one.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, get_args
 
 import msgspec
@@ -52,25 +53,28 @@ class Chain:
         if version_of(stored) <= self.present:
             return stored
         return {
-            each.encode_name: stored[each.encode_name]
-            for each in msgspec.structs.fields(kind)
-            if each.encode_name in stored and _is(stored[each.encode_name], each.type)
+            name: stored[name]
+            for name, (type_, _) in _fields_of(kind).items()
+            if name in stored and _is(stored[name], type_)
         }
 
     def over(self, written: Fields, previous: Fields, kind: type[msgspec.Struct]) -> Fields:
         """The map that replaces `previous` when the fields `written` of a `kind` change."""
-        types = {each.encode_name: each.type for each in msgspec.structs.fields(kind)}
+        known = _fields_of(kind)
         is_newer = version_of(previous) > version_of(written)
         result = dict(previous)
         for name, value in written.items():
-            type_ = types.get(name, Any)
+            type_, part = known.get(name, _ANYTHING)
             if not (is_newer and name in previous and not _is(previous[name], type_)):
-                result[name] = _over_parts(value, previous.get(name), _struct_in(type_))
+                result[name] = _over_parts(value, previous.get(name), part)
         return {**result, VERSION_FIELD: max(version_of(written), version_of(previous))}
 
 
 CHAINS: Mapping[type[msgspec.Struct], Chain] = {ConversationState: Chain(), CustomerState: Chain()}
 """What is kept in SQL, and so outlives every version."""
+
+
+_ANYTHING: tuple[Any, None] = (Any, None)
 
 
 def version_of(stored: Fields) -> int:
@@ -90,6 +94,12 @@ def _is(value: object, kind: Any) -> bool:
     except msgspec.ValidationError:
         return False
     return True
+
+
+@cache
+def _fields_of(kind: type[msgspec.Struct]) -> Mapping[str, tuple[Any, type[msgspec.Struct] | None]]:
+    """By name, the type and the struct in it. Kept, because asking msgspec takes longer than all that a turn decodes."""
+    return {each.encode_name: (each.type, _struct_in(each.type)) for each in msgspec.structs.fields(kind)}
 
 
 def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
