@@ -56,6 +56,7 @@ _COPY_SECONDS = 0.25
 _SILENCE_SECONDS = 1.0
 """For how long a Redis that did not answer in time is not asked for what only saves time: the customer has waited once."""
 
+_LOOKS_FOR_SQL_AFTER = (0.0, 0.2, 0.5)
 _JOURNAL_TRIES = 3
 _WORTH_A_TRY_SECONDS = 0.05
 _RETRY_AFTER_SECONDS = 2.0
@@ -154,9 +155,11 @@ class StateRecoveryHandler:
                     raise
                 # Drained by a replica that reaches SQL, perhaps: the same token may hold there. Given up here, the customer
                 # would wait until the lease runs out.
-                with suppress(*Unanswered):
-                    await self.drain()
-                    return await self._commit_to_sql(commit)
+                for pause in _LOOKS_FOR_SQL_AFTER:
+                    await self._clock.sleep(pause)
+                    with suppress(*Unanswered):
+                        await self.drain()
+                        return await self._commit_to_sql(commit)
                 raise
 
     async def _commit_to_sql(self, commit: TurnCommit) -> Lease | None:
