@@ -78,8 +78,8 @@ def _message(request: bytes) -> tuple[dict[str, Any], str]:
         function = {"name": "customer_info", "arguments": '{"about":"orders"}'}
         call = {"id": CALL_ID, "type": "function", "function": function}
         return {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
-    order = _ORDER.search(request, request.rfind(CALL_ID.encode()))
-    return {"role": "assistant", "content": reply_about(order[0].decode() if order else "none")}, "stop"
+    order = _ORDER.findall(request)[-1]  # the tool's result comes last
+    return {"role": "assistant", "content": reply_about(order.decode())}, "stop"
 
 
 def _deltas(message: dict[str, Any], finish: str) -> list[dict[str, Any]]:

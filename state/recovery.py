@@ -49,6 +49,7 @@ T = TypeVar("T")
 
 _log = get_logger(__name__)
 
+_LOOKS_FOR_SQL_AFTER = (0.0, 0.2, 0.5)
 _JOURNAL_TRIES = 3
 _WORTH_A_TRY_SECONDS = 0.05
 _RETRY_AFTER_SECONDS = 2.0
@@ -178,9 +179,11 @@ class StateRecoveryHandler:
                     raise
                 # Drained by a replica that reaches SQL, perhaps: the same token may hold there. Given up here, the customer
                 # would wait until the lease runs out.
-                with suppress(*Unanswered):
-                    await self.drain()
-                    return await self._commit_to_sql(commit)
+                for pause in _LOOKS_FOR_SQL_AFTER:
+                    await self._clock.sleep(pause)
+                    with suppress(*Unanswered):
+                        await self.drain()
+                        return await self._commit_to_sql(commit)
                 raise
 
     async def _commit_to_sql(self, commit: TurnCommit) -> Lease | None:
