@@ -167,6 +167,7 @@ async def open_state(
                 journal=journal,
                 redis=redis if copy is not None else None,
                 ping_sql=database.ping,
+                is_sql_local=database.is_sqlite,
                 times=RecoveryTimes(
                     intake_seconds=settings.intake_seconds,
                     intake_sql_seconds=settings.intake_sql_seconds,

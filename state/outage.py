@@ -36,7 +36,8 @@ def _is_proof(failed: DependencyError) -> bool:
 class SqlOutage:
     """
     `ping` asks SQL something trivial on a connection of its own; without one, every failure counts as an outage, which
-    never outlasts its call. It has `ping_seconds` to answer. `can_go_without` says that there is a journal to use meanwhile.
+    never outlasts its call. It has `ping_seconds` to answer; one that `is_local`, a file read by threads of this process, proves
+    nothing by its silence but that the machine is busy. `can_go_without` says that there is a journal to use meanwhile.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class SqlOutage:
         ping: Callable[[], Awaitable[None]] | None,
         can_go_without: bool,
         ping_seconds: float,
+        is_local: bool = False,
     ) -> None:
+        self._is_local = is_local
         self._ping_seconds = ping_seconds
         self._guard = guard
         self._ping = ping
@@ -144,7 +147,7 @@ class SqlOutage:
             async with asyncio.timeout(self._ping_seconds):
                 await ping()
         except (TimeoutError, DependencyTimeout):
-            return loop.time() - began > self._ping_seconds + _BUSY_SECONDS
+            return self._is_local or loop.time() - began > self._ping_seconds + _BUSY_SECONDS
         except Unanswered:
             return False
         return True

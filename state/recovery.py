@@ -89,6 +89,7 @@ class StateRecoveryHandler:
         journal: Journal | None = None,
         redis: CallGuard | None = None,
         ping_sql: Callable[[], Awaitable[None]] | None = None,
+        is_sql_local: bool = False,
         times: RecoveryTimes | None = None,
     ) -> None:
         self._record = record
@@ -98,6 +99,7 @@ class StateRecoveryHandler:
             ping=ping_sql,
             can_go_without=journal is not None,
             ping_seconds=self._times.ping_seconds,
+            is_local=is_sql_local,
         )
         self._clock = clock
         self._copy = copy
