@@ -22,7 +22,7 @@ class Proxy:
     def __init__(self, port: int, *, chance: random.Random, forgets_commits: float = 0.0) -> None:
         self._target = port
         self._chance = chance
-        self._forgets_commits = forgets_commits
+        self.forgets_commits = forgets_commits
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._goes_on = asyncio.Event()
@@ -104,10 +104,10 @@ class Proxy:
             await asyncio.sleep(self.delay_seconds)
 
     def forgets(self, data: bytes) -> bool:
-        if not self._forgets_commits or _COMMIT not in data:
+        if not self.forgets_commits or _COMMIT not in data:
             return False
         self.commits += 1
-        if self._chance.random() >= self._forgets_commits:
+        if self._chance.random() >= self.forgets_commits:
             return False
         self.forgotten += 1
         return True

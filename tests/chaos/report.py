@@ -50,7 +50,7 @@ class Run:
     @property
     def patience_seconds(self) -> float:
         """How long customers and judge wait at the end; a broken protocol need not be waited for."""
-        return 10.0 if self.without else 90.0
+        return 10.0 if self.without else 90.0 if self.is_short else 180.0
 
     def times(self, long: int, short: int) -> int:
         return short if self.is_short else long

@@ -56,6 +56,7 @@ async def silent(run: Run) -> None:
     """One dependency after the other turns into a black hole, and in the end the two stores together."""
     async with AsyncExitStack() as stack:
         world, ways = await _world_of_ways(run, stack)
+        world.desk_link.forgets_commits = 0.0  # its second of silence would be added to that of another
         clients = await stack.enter_async_context(Clients(world.urls, chance=run.chance))
         for name, limit in _ANSWERED_WITHIN.items():
             async with Traffic(run, clients, rate=_RATE, script=_SCRIPT) as traffic:
