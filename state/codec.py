@@ -29,6 +29,17 @@ class StateChange(msgspec.Struct, frozen=True):
     before: bytes | None = None
 
 
+_version_decoder = msgspec.msgpack.Decoder(_Versioned)
+_decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+
+
+def _decoder_of(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
+    """Made once: a turn reads twenty messages."""
+    if kind not in _decoders:
+        _decoders[kind] = msgspec.msgpack.Decoder(kind)
+    return _decoders[kind]
+
+
 def encode(value: object) -> bytes:
     """For values that are written once and never changed: messages, results, journal entries."""
     return _encoder.encode(value)
@@ -43,9 +54,9 @@ def decode(stored: bytes, kind: type[T], *, chain: Chain | None = None) -> T:
     """
     chain = chain or _chain_of(kind)
     try:
-        if chain is not None and msgspec.msgpack.decode(stored, type=_Versioned).v != chain.present:
+        if chain is not None and _version_decoder.decode(stored).v != chain.present:
             return _decode_other(stored, kind, chain)
-        return msgspec.msgpack.decode(stored, type=kind)
+        return _decoder_of(kind).decode(stored)
     except (msgspec.DecodeError, msgspec.ValidationError) as unreadable:
         raise DataIntegrityFailed(
             f"stored {kind.__name__}: {unreadable}", reason="unreadable"
