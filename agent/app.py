@@ -11,6 +11,7 @@ from importlib.metadata import version
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from agent.api.admission import Admission, most_turns
 from agent.api.chat import chat_routes
@@ -27,9 +28,18 @@ from agent.api.visitors import visitor_routes
 from core.errors import CarelineError
 
 
-def create_app(parts: ServiceParts, *, pages: Sequence[APIRouter] = ()) -> FastAPI:
+class Service(FastAPI):
+    """FastAPI behind `Admission`: what is refused costs none of its layers."""
+
+    admission: Admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.admission(scope, receive, send)
+
+
+def create_app(parts: ServiceParts, *, pages: Sequence[APIRouter] = ()) -> Service:
     """`pages` are further routes that are no part of the public contract's JSON, such as the widget's."""
-    app = FastAPI(
+    app = Service(
         title="Careline",
         version=version("careline"),
         description="A customer-support agent. See docs/api.md for what clients may rely on.",
@@ -53,9 +63,13 @@ def create_app(parts: ServiceParts, *, pages: Sequence[APIRouter] = ()) -> FastA
     for kind in (CarelineError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, problems)
     origins = Origins(parts.settings.allowed_origins, is_local=parts.settings.is_local)
-    app.add_middleware(
-        Admission, most_turns=most_turns(parts.settings), rng=random.Random(), metrics=parts.metrics
-    )
     app.add_middleware(Edge, origins=origins, metrics=parts.metrics, log=parts.log)
+    app.admission = Admission(
+        super(Service, app).__call__,
+        most_turns=most_turns(parts.settings),
+        rng=random.Random(),
+        origins=origins,
+        metrics=parts.metrics,
+    )
     install_document(app)
     return app

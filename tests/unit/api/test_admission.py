@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import orjson
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from agent.api.admission import Admission, most_turns
+from agent.api.origins import Origins
 from core.telemetry.metrics import Metrics
 from tests.service.api_service import settings_for_tests
 
@@ -28,7 +30,11 @@ class Handler:
 
 
 async def ask(
-    app: Admission, *, method: str = "POST", path: str = "/v1/chat"
+    app: Admission,
+    *,
+    method: str = "POST",
+    path: str = "/v1/chat",
+    given: Sequence[tuple[bytes, bytes]] = (),
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body; status 0 where the application sent nothing. The body must not be read."""
     status, headers, body = 0, dict[str, str](), b""
@@ -44,13 +50,19 @@ async def ask(
     async def receive() -> Message:
         raise AssertionError("a refusal read the body")
 
-    scope = {"type": "http", "method": method, "path": path, "headers": [], "state": {"request_id": "req_1"}}
+    scope = {"type": "http", "method": method, "path": path, "headers": list(given), "state": {}}
     await app(scope, receive, send)
     return status, headers, body
 
 
 def admission(handler: Handler, metrics: Metrics | None = None) -> Admission:
-    return Admission(handler, most_turns=2, rng=random.Random(1), metrics=metrics or Metrics())
+    return Admission(
+        handler,
+        most_turns=2,
+        rng=random.Random(1),
+        origins=Origins(("https://shop.example",), is_local=False),
+        metrics=metrics or Metrics(),
+    )
 
 
 async def fill(app: Admission) -> list["asyncio.Task[tuple[int, dict[str, str], bytes]]"]:
@@ -72,6 +84,23 @@ async def test_one_more_than_may_be_is_refused_at_once_and_nothing_was_stored() 
     assert (problem["code"], problem["retryable"], problem["stored"]) == ("service_unavailable", True, False)
     assert handler.served == 2
     assert b"careline_messages_shed_total 1.0" in metrics.render()
+
+
+async def test_a_refusal_names_the_request_and_can_be_read_by_the_page_that_sent_it() -> None:
+    metrics = Metrics()
+    app = admission(Handler(), metrics)
+    await fill(app)
+    given = ((b"x-request-id", b"mine-1"), (b"origin", b"https://shop.example"))
+
+    _, headers, body = await ask(app, given=given)
+    _, unnamed, _ = await ask(app, given=((b"x-request-id", b'"}{'),))
+
+    assert orjson.loads(body)["request_id"] == headers["x-request-id"] == "mine-1"
+    assert headers["access-control-allow-origin"] == "https://shop.example"
+    assert int(headers["content-length"]) == len(body)
+    assert unnamed["x-request-id"].startswith("req_")
+    counted = b'careline_http_requests_total{method="POST",route="/v1/chat",status="503"} 2.0'
+    assert counted in metrics.render()
 
 
 async def test_those_who_are_refused_together_do_not_come_back_together() -> None:
