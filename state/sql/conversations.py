@@ -137,15 +137,19 @@ class SqlConversationStore:
                 .with_for_update(skip_locked=True)
             )
             leases = []
-            for tenant, conversation_id in found.all():
-                row = await rows.conversation_row(connection, tenant, conversation_id, lock=False)
+            # A lost lease has not run out, and nobody works under it all the same.
+            for tenant, conversation_id in dict.fromkeys([*map(tuple, found.all()), *self._leases.lost]):
+                row = await rows.conversation_row(connection, tenant, conversation_id, lock=True)
                 waiting = [] if row is None else await rows.unanswered_turns(connection, row)
-                if row is not None and waiting:
+                if row is not None and waiting and self._leases.is_free(row):
                     turn = next_turn(row, waiting)
                     leases.append(await self._leases.take(connection, row, turn, head=row.head))
             return leases
 
-        return await self._leasing(write, lambda leases: leases)
+        looked_for = list(self._leases.lost)
+        leases = await self._leasing(write, lambda leases: leases)
+        self._leases.forget(looked_for)
+        return leases
 
     async def begin_effect(self, effect: EffectRecord) -> EffectRecord:
         return await self._database.write(partial(begin_effect, effect=effect))

@@ -5,7 +5,7 @@ A lease whose taking was given up while its COMMIT was under way is this replica
 comes again takes it at once, and need not wait until it has run out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from core.messages import Message
@@ -30,6 +30,16 @@ class Leases:
     def keep(self, taken: Iterable[Lease]) -> None:
         for lease in taken:
             self._lost.pop((lease.tenant, lease.conversation_id), None)
+
+    @property
+    def lost(self) -> Collection[tuple[str, str]]:
+        """(tenant, conversation_id), to be looked for in SQL."""
+        return tuple(self._lost)
+
+    def forget(self, lost: Iterable[tuple[str, str]]) -> None:
+        """They have been looked for, and taken or not found."""
+        for place in lost:
+            self._lost.pop(place, None)
 
     def is_free(self, row: Row) -> bool:
         if row.lease_until is None or row.lease_until < row.now:

@@ -191,8 +191,9 @@ async def test_a_write_that_nobody_waits_for_any_more_is_not_committed(sqlite_ur
     await opened.close()
 
 
-async def test_a_message_whose_commit_came_after_its_caller_had_gone_is_answered_when_it_comes_again(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_swept", [True, False])
+async def test_a_message_whose_commit_came_after_its_caller_had_gone_is_answered_soon_or_when_it_comes_again(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, *, is_swept: bool
 ) -> None:
     upgrade(sqlite_url)
     opened = Database(sqlite_url, timeout_seconds=5)
@@ -210,6 +211,12 @@ async def test_a_message_whose_commit_came_after_its_caller_had_gone_is_answered
             await store.intake(message("hello", id="first"))
     monkeypatch.undo()
 
+    if is_swept:
+        taken = await store.claim_unanswered(limit=5)
+        assert [lease.fresh[0].client_message_id for lease in taken] == ["first"]
+        assert await store.claim_unanswered(limit=5) == []
+        await opened.close()
+        return
     elsewhere = SqlConversationStore(opened, owner="another", lease_seconds=60)
     there = await elsewhere.intake(message("hello", id="first"))
     again = await store.intake(message("hello", id="first"))
