@@ -5,7 +5,7 @@ Every figure that the docs quote, one part after the other: `python -m bench`, o
 import subprocess
 import sys
 
-PARTS = ("retrieval", "answers", "context", "turn", "memory", "hotpath")
+PARTS = ("retrieval", "answers", "context", "turn", "memory", "hotpath", "overload")
 
 
 def main() -> None:
