@@ -116,13 +116,13 @@ class OpenAiModel:
     async def _open(self, body: bytes) -> "_OpenAnswer":
         """Send the request and wait for the first event."""
         try:
-            response = await self._post.send(body, silence_seconds=self._silence_seconds)
+            response = await self._post.send(body, silence_seconds=self._first_token_seconds)
         except Exception as exc:
             raise translate(_DEPENDENCY, exc) from exc
         answer = _OpenAnswer(response)
         try:
             raise_for_answer(_DEPENDENCY, response, now=self._clock.now())
-            await answer.wait_for_first(self._silence_seconds)
+            await answer.wait_for_first(self._first_token_seconds)
         except BaseException as exc:
             answer.close()
             if isinstance(exc, CallerError) and not isinstance(exc, RateLimited):

@@ -38,6 +38,7 @@ from tools.sentences import result_sentence
 
 _CLAIMED_AT_ONCE = 20
 _LONGEST_EXPONENT = 16
+_AT_ONCE_SECONDS = 0.0
 _GIVE_BACK_SECONDS = 0.3
 
 _log = get_logger(__name__)
@@ -148,7 +149,10 @@ class OutboxDispatcher:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GIVE_BACK_SECONDS):
                 await asyncio.gather(
-                    *(self._outbox.retry(item, wait_seconds=0.0, error="given_back") for item in items),
+                    *(
+                        self._outbox.retry(item, wait_seconds=_AT_ONCE_SECONDS, error="given_back")
+                        for item in items
+                    ),
                     return_exceptions=True,
                 )
 

@@ -25,6 +25,7 @@ from state.recovery import StateRecoveryHandler
 from state.redis import journal, journal_store
 from state.redis.copy import RedisStateCopy
 from state.redis.journal import RedisJournal
+from state.redis.journal_drain import JournalDrainage
 from state.store import (
     ConversationRecord,
     EffectRecord,
@@ -305,7 +306,7 @@ def _nothing_is_handed_on_to_the_copy() -> Iterator[None]:
     async def hand_on(*_: object) -> None:
         return
 
-    with patch.object(RedisJournal, "_hand_on", hand_on):
+    with patch.object(JournalDrainage, "_hand_on", hand_on):
         yield
 
 

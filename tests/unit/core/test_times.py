@@ -52,6 +52,12 @@ INTERNAL = {
     "agent/workers/reindex.py:_EVERY_SECONDS": OUR_OWN_PACE,
     "agent/workers/supervise.py:_PAUSE_SECONDS": PAUSE,
     "agent/workers/sweeper.py:_NEXT_HANDFUL_SECONDS": PAUSE,
+    "agent/workers/outbox.py:_AT_ONCE_SECONDS": PAUSE,
+    "agent/workers/outbox.py:_GIVE_BACK_SECONDS": MARGIN,
+    "core/http.py:_CONNECT_SECONDS": "only a default; a setting is given wherever a client is made",
+    "core/http_stream.py:_KEPT_SECONDS": KEPT,
+    "core/http_stream.py:_LET_GO_SECONDS": "the answer is read by then; only its connection waits for the end",
+    "core/http_stream.py:_SECOND_ADDRESS_SECONDS": "when a host's second address is tried as well (RFC 8305)",
     "core/resilience/degradation.py:_FIRST_PAUSE_SECONDS": PAUSE,
     "core/resilience/degradation.py:_LONGEST_PAUSE_SECONDS": PAUSE,
     "core/resilience/degradation.py:_LONGEST_RELAPSE_PAUSE_SECONDS": PAUSE,
@@ -59,6 +65,7 @@ INTERNAL = {
     "core/telemetry/metrics.py:_CALL_SECONDS": BUCKETS,
     "core/telemetry/metrics.py:_TURN_SECONDS": BUCKETS,
     "state/events.py:_PAUSE_SECONDS": PAUSE,
+    "state/journal.py:_RETRY_AFTER_SECONDS": TOLD_TO_OTHERS,
     "state/outage.py:_BUSY_SECONDS": OUR_OWN_PROCESS,
     "state/outage.py:_RETRY_AFTER_SECONDS": TOLD_TO_OTHERS,
     "state/recovery.py:_RETRY_AFTER_SECONDS": TOLD_TO_OTHERS,
@@ -78,6 +85,7 @@ INTERNAL = {
     "state/sql/events.py:_POLL_SECONDS": OUR_OWN_PACE,
     "state/sql/hosts.py:_PATIENCE_SECONDS": "only the order in which hosts are tried",
     "state/sql/migrate.py:_CONNECT_SECONDS": "nobody waits for it: a start that fails is begun again",
+    "state/sql/pooled.py:_GOODBYE_SECONDS": "what is abandoned rolls back by itself when its connection ends",
     "tools/adapters/smtp.py:_GOODBYE_SECONDS": "the mail is sent by then, and what is answered changes nothing",
 }
 
