@@ -55,7 +55,7 @@ class Focus:
 MUTANTS: dict[str, Mutant] = {}
 FOCUS: dict[str, Focus] = {
     "a_forgetful_redis_is_trusted": Focus(("kill sql", "kill redis")),
-    "the_journal_is_written_without_comparing": Focus(("kill sql",), is_strict=True),
+    "the_journal_is_written_without_comparing": Focus(("kill sql",), is_strict=True, is_eager=True),
     "intake_without_a_look_at_the_journal": Focus(("cut from sql", "kill replica"), is_eager=True),
     "an_effects_key_of_its_turn_alone": Focus(("stall sql", "dual partition")),
     "a_mail_planned_in_the_journal_is_sent_at_once": Focus(("dual partition", "kill sql")),
@@ -79,12 +79,17 @@ def judged(seed: int, focus: Focus) -> list[str]:
 
 
 def first_kill(name: str, *, seeds: Sequence[int]) -> tuple[int, str] | None:
-    """The first seed in which the broken protocol is found out, and what was wrong; None if it never is."""
-    with MUTANTS[name]():
-        for seed in seeds:
-            violations = judged(seed, FOCUS.get(name, Focus()))
-            if violations:
-                return seed, violations[0]
+    """
+    The first seed in which the broken protocol is found out and the whole one is not, and what was wrong; None if there is none.
+
+    Where nothing is excused, a few seeds break the whole protocol, too (docs/reliability.md): those prove nothing.
+    """
+    focus = FOCUS.get(name, Focus())
+    for seed in seeds:
+        with MUTANTS[name]():
+            violations = judged(seed, focus)
+        if violations and not judged(seed, focus):
+            return seed, violations[0]
     return None
 
 

