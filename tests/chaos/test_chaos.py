@@ -17,6 +17,8 @@ _NOTICED_BY = {
     "version-check": ("replica-stopped", "has the replies"),
 }
 
+_TRIES = 3
+
 
 def _short(row: str, *, without: str | None = None) -> Run:
     run = Run(row, seed=1, is_short=True, without=without)
@@ -46,6 +48,10 @@ def test_each_part_that_can_be_left_out_has_a_row_that_notices() -> None:
 def test_a_protocol_with_a_part_left_out_is_found_out(part: str) -> None:
     row, sign = _NOTICED_BY[part]
 
-    run = _short(row, without=part)
-
-    assert any(sign in violation for violation in run.violations), shown(run.violations)
+    # What is broken shows only where a fault meets it: not in every short run.
+    seen: list[str] = []
+    for _ in range(_TRIES):
+        seen += _short(row, without=part).violations
+        if any(sign in violation for violation in seen):
+            return
+    raise AssertionError(shown(seen))
