@@ -5,9 +5,8 @@ redis-py repeats every command ten times by default: a lost answer then applies 
 seconds. Here nothing is repeated; whoever calls decides what a repeat would do.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
@@ -33,7 +32,14 @@ from redis.exceptions import (
 )
 
 from core.addresses import redis_address
-from core.errors import DataIntegrityFailed, DependencyRefusedUs, DependencyTimeout, DependencyUnavailable
+from core.errors import (
+    CarelineError,
+    DataIntegrityFailed,
+    DependencyRefusedUs,
+    DependencyTimeout,
+    DependencyUnavailable,
+)
+from core.resilience.timelimit import TimeLimit
 from state.redis.clients import cluster_client, sentinel_client, server_client
 
 _DEPENDENCY = "redis"
@@ -41,6 +47,15 @@ _CONNECTIONS = 64
 _RETRY_AFTER_SECONDS = 2.0
 _CANNOT_SERVE = ("NOREPLICAS", "MISCONF")
 """Answers of a server that writes nothing now: too few replicas follow it, or its disk is full."""
+
+_REFUSALS = (
+    ReadOnlyError,
+    OutOfMemoryError,
+    BusyLoadingError,
+    ClusterDownError,
+    TryAgainError,
+    AskError,
+)
 
 _CLIENTS = {"server": server_client, "sentinel": sentinel_client, "cluster": cluster_client}
 
@@ -87,42 +102,60 @@ async def nodes_that_write(
     return [{"target_nodes": node} for node in primaries]
 
 
-@asynccontextmanager
-async def asking_redis(timeout_seconds: float) -> AsyncIterator[None]:
+def asking_redis(timeout_seconds: float) -> "_Question":
     """
-    Bound what is inside in time, connecting included, and translate what Redis raises.
+    Bound what is inside in time, connecting included, and translate what Redis raises. To be entered once, with `async with`.
 
     A value of another type is damage, not an outage; a server that is full, read-only or loading answers, but cannot serve.
     """
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            yield
-    except (TimeoutError, RedisTimeoutError) as error:
-        raise DependencyTimeout(
-            _DEPENDENCY, retry_after=_RETRY_AFTER_SECONDS, may_have_happened=True
-        ) from error
-    except (AuthenticationError, NoPermissionError) as error:
-        raise DependencyRefusedUs(_DEPENDENCY, str(error)) from error
-    except (
-        ReadOnlyError,
-        OutOfMemoryError,
-        BusyLoadingError,
-        ClusterDownError,
-        TryAgainError,
-        AskError,
-    ) as error:
-        raise _cannot_serve(error) from error
-    except (RedisConnectionError, RedisClusterException, OSError) as error:
-        raise DependencyUnavailable(_DEPENDENCY, str(error), retry_after=_RETRY_AFTER_SECONDS) from error
-    except ResponseError as error:
-        if str(error).startswith(_CANNOT_SERVE):
-            raise _cannot_serve(error) from error
-        raise DataIntegrityFailed(f"redis: {error}") from error
-    except RedisError as error:
-        raise DataIntegrityFailed(f"redis: {error}") from error
+    return _Question(timeout_seconds)
 
 
-def _cannot_serve(error: Exception) -> DependencyUnavailable:
-    return DependencyUnavailable(
-        _DEPENDENCY, str(error), reason="cannot_serve", retry_after=_RETRY_AFTER_SECONDS
-    )
+class _Question:
+    """A class, since a turn asks several times, and a generator and `asyncio.timeout` cost six times as much."""
+
+    __slots__ = ("_limit",)
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self._limit = TimeLimit(timeout_seconds)
+
+    async def __aenter__(self) -> None:
+        self._limit.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._limit.__exit__(kind, exc, trace)
+        except TimeoutError as late:
+            raise _timed_out() from late
+        if exc is not None and (translated := _in_our_words(exc)) is not None:
+            raise translated from exc
+
+
+def _in_our_words(error: BaseException) -> CarelineError | None:
+    match error:
+        case TimeoutError() | RedisTimeoutError():
+            return _timed_out()
+        case AuthenticationError() | NoPermissionError():
+            return DependencyRefusedUs(_DEPENDENCY, str(error))
+        case RedisError() if _says_it_cannot_serve(error):
+            return DependencyUnavailable(
+                _DEPENDENCY, str(error), reason="cannot_serve", retry_after=_RETRY_AFTER_SECONDS
+            )
+        case RedisConnectionError() | RedisClusterException() | OSError():
+            return DependencyUnavailable(_DEPENDENCY, str(error), retry_after=_RETRY_AFTER_SECONDS)
+        case RedisError():
+            return DataIntegrityFailed(f"redis: {error}")
+        case _:
+            return None
+
+
+def _says_it_cannot_serve(error: RedisError) -> bool:
+    if isinstance(error, _REFUSALS):
+        return True
+    return isinstance(error, ResponseError) and str(error).startswith(_CANNOT_SERVE)
+
+
+def _timed_out() -> DependencyTimeout:
+    return DependencyTimeout(_DEPENDENCY, retry_after=_RETRY_AFTER_SECONDS, may_have_happened=True)

@@ -3,8 +3,7 @@ redis-py's clients as Careline wants them: no command is repeated, callers queue
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
@@ -59,43 +58,52 @@ class WholeScript(AsyncScript):
         return None
 
 
-@contextmanager
-def _leaving_read_only(connection: Any) -> Iterator[None]:
-    """After a failover the old master may answer still, read-only: its connection is not used again."""
-    try:
-        yield
-    except ReadOnlyError:
-        connection.mark_for_reconnect()
-        raise
-
-
 class ServerPipeline(Pipeline):
+    """After a failover the old master may answer still, read-only: its connection is not used again."""
+
     async def parse_response(self, connection: Any, command_name: str | bytes, **options: Any) -> Any:
-        with _leaving_read_only(connection):
+        try:
             return await super().parse_response(connection, command_name, **options)
+        except ReadOnlyError:
+            connection.mark_for_reconnect()
+            raise
 
 
 class ServerClient(Redis):
     """
     One server, or the master that Sentinel names. Without a timeout of its socket, for which redis-py starts a task each time it
-    sends and a timer for each answer: `state.redis.client.asking_redis` bounds the whole call.
+    sends and a timer for each answer: `state.redis.client.asking_redis` bounds the whole call. A read-only server is left.
     """
 
     def register_script(self, script: Any) -> Any:
         return WholeScript(self, script)
 
     async def parse_response(self, connection: Any, command_name: str | bytes, **options: Any) -> Any:
-        with _leaving_read_only(connection):
+        try:
             return await super().parse_response(connection, command_name, **options)
+        except ReadOnlyError:
+            connection.mark_for_reconnect()
+            raise
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> ServerPipeline:
         return ServerPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
 class _Sentinels(Sentinel):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        make: Any = super().__init__
+        make(*args, **options)
+        self._questions: set[asyncio.Future[Any]] = set()
+
     async def discover_master(self, service_name: str) -> tuple[str, int]:
-        """All at once and the first who knows: one silent Sentinel must not use up the time of a call."""
+        """
+        All at once and the first who knows: one silent Sentinel must not use up the time of a call. Nor does its question's end,
+        which may take as long: `asyncio.wait_for`, inside redis-py, loses a cancellation that comes in the moment it is done.
+        """
         questions = [asyncio.ensure_future(self._ask(each, service_name)) for each in self.sentinels]
+        self._questions.update(questions)
+        for question in questions:
+            question.add_done_callback(self._questions.discard)
         try:
             for answer in asyncio.as_completed(questions):
                 master = await answer
@@ -104,8 +112,11 @@ class _Sentinels(Sentinel):
         finally:
             for question in questions:
                 question.cancel()
-            await asyncio.gather(*questions, return_exceptions=True)
         raise MasterNotFoundError(f"no Sentinel names a master of {service_name!r}")
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*self._questions, return_exceptions=True)
+        await super().aclose()
 
     async def _ask(self, sentinel: Redis, service_name: str) -> tuple[str, int] | None:
         try:
