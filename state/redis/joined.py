@@ -9,9 +9,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+import hiredis
 from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import ResponseError
 
 from core.resilience.timelimit import TimeLimit
+from state.redis.clients import ServerClient
 
 _GROUPS_AT_ONCE = 64
 """So that a long answer to one keeps the others waiting no longer than a moment."""
@@ -27,8 +30,9 @@ def evaluation(script: str, keys: Sequence[Any], arguments: Sequence[Any]) -> Co
 
 class JoinedCommands:
     """
-    One pipeline at a time, within `timeout_seconds`. A caller that goes away breaks nothing off: others may be on the same way.
+    One trip at a time, within `timeout_seconds`. A caller that goes away breaks nothing off: others may be on the same way.
 
+    A connection of the client's pool is held while there is something to send: redis-py's pipelines cost more than their trip.
     In a cluster each caller has a pipeline of its own, which redis-py divides by node.
     """
 
@@ -36,8 +40,11 @@ class JoinedCommands:
         self._client = client
         self._timeout_seconds = timeout_seconds
         self._is_cluster = isinstance(client, RedisCluster)
+        # A client without sockets, as in the simulation, is asked by its pipelines.
+        self._ask = self._on_a_connection if isinstance(client, ServerClient) else self._in_a_pipeline
         self._waiting: deque[_Group] = deque()
         self._sending: asyncio.Task[None] | None = None
+        self._connection: Any = None
 
     async def send(self, *commands: Command) -> list[Any]:
         """
@@ -53,7 +60,7 @@ class JoinedCommands:
     async def answers(self, *commands: Command) -> list[Any]:
         """As `send`, with the failure of a single command in the place of its answer."""
         if self._is_cluster:
-            return await self._execute(commands)
+            return await self._in_a_pipeline(commands)
         answered: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append((commands, answered))
         if self._sending is None:
@@ -65,6 +72,8 @@ class JoinedCommands:
         try:
             while groups := self._next_groups():
                 await self._send_groups(groups)
+                if self._connection is not None and not self._waiting:
+                    await self._let_go()
         finally:
             # Only where this task was cancelled is anybody left to be told.
             self._sending = None
@@ -83,7 +92,7 @@ class JoinedCommands:
     async def _send_groups(self, groups: Sequence[_Group]) -> None:
         try:
             with TimeLimit(self._timeout_seconds):
-                answers = await self._execute([command for commands, _ in groups for command in commands])
+                answers = await self._ask([command for commands, _ in groups for command in commands])
         except Exception as exc:  # each caller hears of it, and says what it means
             for _, answered in groups:
                 if not answered.done():
@@ -95,7 +104,34 @@ class JoinedCommands:
                 answered.set_result(answers[first : first + len(commands)])
             first += len(commands)
 
-    async def _execute(self, commands: Sequence[Command]) -> list[Any]:
+    async def _on_a_connection(self, commands: Sequence[Command]) -> list[Any]:
+        packed = b"".join(map(hiredis.pack_command, commands))
+        if self._connection is None:
+            pool: Any = self._client.connection_pool
+            self._connection = await pool.get_connection()
+        connection = self._connection
+        answers: list[Any] = []
+        try:
+            await connection.send_packed_command(packed)
+            for command in commands:
+                try:
+                    answers.append(await self._client.parse_response(connection, command[0]))
+                except ResponseError as exc:
+                    answers.append(exc)
+        except BaseException:
+            # An answer that was not read would be taken for the next command's.
+            await connection.disconnect(nowait=True)
+            await self._let_go()
+            raise
+        if connection.should_reconnect():
+            await self._let_go()
+        return answers
+
+    async def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        await self._client.connection_pool.release(connection)
+
+    async def _in_a_pipeline(self, commands: Sequence[Command]) -> list[Any]:
         async with self._client.pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from state.redis.client import asking_redis, tagged
+from state.redis.joined import JoinedCommands, evaluation
 
 _TAG = "limits"
 """On one node of a cluster: windows that are hit together are hit by one script."""
@@ -47,7 +48,7 @@ class SharedWindows:
     def __init__(self, client: Redis, *, timeout_seconds: float) -> None:
         self._client = client
         self._timeout = timeout_seconds
-        self._hit = client.register_script(_HIT)
+        self._commands = JoinedCommands(client, timeout_seconds=timeout_seconds)
 
     async def hit(self, windows: Sequence[Window]) -> float | None:
         """
@@ -57,10 +58,9 @@ class SharedWindows:
             DependencyUnavailable, DependencyTimeout, DataIntegrityFailed: Redis cannot count.
         """
         keys = [tagged(_TAG, "limit", str(each.amount), str(each.seconds), *each.parts) for each in windows]
+        numbers = [number for each in windows for number in (each.amount, each.seconds)]
         async with asking_redis(self._timeout):
-            wait = await self._hit(
-                keys=keys, args=[number for each in windows for number in (each.amount, each.seconds)]
-            )
+            (wait,) = await self._commands.send(evaluation(_HIT, keys, numbers))
         return None if wait < 0 else wait / 1_000_000
 
     async def aclose(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -107,3 +108,42 @@ async def test_a_cut_connection_fails_all_who_were_on_the_way_and_the_next_finds
         assert all(isinstance(answer, (RedisConnectionError, OSError)) for answer in answers), answers
         killable_redis.restart()
         assert await joined.send(("ECHO", "back")) == [b"back"]
+
+
+async def test_a_connection_is_held_only_while_there_is_something_to_send(redis_url: str) -> None:
+    client = open_redis(redis_url, timeout_seconds=0.5, connections=1)
+    try:
+        one = JoinedCommands(client, timeout_seconds=0.5)
+        other = JoinedCommands(client, timeout_seconds=0.5)
+
+        answers = [await joined.send(("ECHO", "here")) for joined in (one, other, one, other)]
+
+        assert answers == [[b"here"]] * 4
+    finally:
+        await client.aclose()
+
+
+async def test_a_value_that_redis_cannot_be_sent_leaves_the_connection_as_it_was(redis_url: str) -> None:
+    async with _joined(redis_url) as joined:
+        with pytest.raises(TypeError):
+            await joined.send(("SET", "a", None))
+
+        assert await joined.send(("ECHO", "here")) == [b"here"]
+
+
+async def test_an_answer_that_was_not_read_is_nobody_elses(redis_url: str) -> None:
+    def unreadable(response: Any, **options: Any) -> Any:
+        raise ValueError("an answer that redis-py does not understand")
+
+    client = open_redis(redis_url, timeout_seconds=2.0)
+    client.set_response_callback("ECHO", unreadable)
+    joined = JoinedCommands(client, timeout_seconds=2.0)
+    try:
+        await joined.send(("SET", "a", "mine"))
+
+        with pytest.raises(ValueError, match="not understand"):
+            await joined.send(("ECHO", "here"), ("BLPOP", "nothing", 0.2))
+
+        assert await joined.send(("GET", "a")) == [b"mine"]
+    finally:
+        await client.aclose()

@@ -1,7 +1,10 @@
 """The same state through Sentinel and in a cluster, with real servers, failovers included."""
 
 import asyncio
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -147,6 +150,28 @@ async def _set(client: Redis, key: str) -> None:
     async with asking_redis(1.0), client.pipeline(transaction=False) as pipeline:
         pipeline.set(key, b"1")
         await pipeline.execute()
+
+
+async def test_the_end_of_a_silent_sentinels_question_uses_up_no_time_of_the_call() -> None:
+    async def ask(sentinel: Redis, service: str) -> tuple[str, int]:
+        if sentinel is sentinels.sentinels[0]:
+            # As redis-py does when the cancellation comes in the moment in which it has sent its question.
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.sleep(0.3)
+        return "127.0.0.1", 7
+
+    client = open_redis("redis+sentinel://127.0.0.1:1,127.0.0.1:2/careline", timeout_seconds=1.0)
+    pool: Any = client.connection_pool
+    sentinels = pool.sentinel_manager
+    sentinels._ask = ask
+    began = time.monotonic()
+
+    master = await sentinels.discover_master("careline")
+
+    assert time.monotonic() - began < 0.2
+    assert master == ("127.0.0.1", 7)
+    await client.aclose()
 
 
 async def test_a_failover_of_sentinel_loses_no_message_and_is_followed(sqlite_url: str) -> None:
