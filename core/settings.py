@@ -161,7 +161,7 @@ class Settings(TimeSettings, BaseSettings):
         ge=1,
         le=10_000,
         description="Messages that one process answers at a time; the next get 503 and Retry-After at once. Left out: 200 with a "
-        "language model, 16 with the built-in brain, which lives on the processor.",
+        "language model, 32 with the built-in brain, which lives on the processor.",
     )
     workers: int = Field(
         1, ge=1, le=64, description="Processes that `careline serve` runs, each a replica of its own."

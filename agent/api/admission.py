@@ -95,4 +95,4 @@ def most_turns(settings: Settings) -> int:
     """Turns of a language model wait for it; those of the built-in brain all want the processor."""
     if settings.max_turns is not None:
         return settings.max_turns
-    return 200 if settings.model_url is not None else 16
+    return 200 if settings.model_url is not None else 32

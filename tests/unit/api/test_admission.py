@@ -151,6 +151,6 @@ async def test_however_a_turn_ends_there_is_room_again(end: str) -> None:
 
 
 def test_the_cap_follows_what_answers_unless_it_is_set() -> None:
-    assert most_turns(settings_for_tests()) == 16
+    assert most_turns(settings_for_tests()) == 32
     assert most_turns(settings_for_tests(model_url="http://127.0.0.1:1/v1")) == 200
     assert most_turns(settings_for_tests(max_turns=7)) == 7
