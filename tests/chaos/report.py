@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+_SHARE_OF_LEAST = 0.7
+_TIMES_MOST = 2.0
+
 
 @dataclass(frozen=True)
 class Bound:
@@ -26,6 +29,15 @@ class Bound:
     @property
     def holds(self) -> bool:
         return self.value >= self.limit if self.is_least else self.value <= self.limit
+
+    @property
+    def is_far_off(self) -> bool:
+        """Missed by more than a machine with other loads on it explains."""
+        return (
+            self.value < self.limit * _SHARE_OF_LEAST
+            if self.is_least
+            else self.value > self.limit * _TIMES_MOST
+        )
 
     def __str__(self) -> str:
         sign = "≥" if self.is_least else "≤"
