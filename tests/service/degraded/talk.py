@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from core.ids import new_id
+
 T = TypeVar("T")
 
 Answer = dict[str, Any]
@@ -95,7 +97,11 @@ class Customer:
         return response
 
     async def say(self, text: str, *, client_message_id: str | None = None) -> Answer:
-        response = await self.send(text, client_message_id=client_message_id)
+        own_id = client_message_id or new_id("cm")
+        response = await self.send(text, client_message_id=own_id)
+        if response.status_code == 503:  # a busy machine's: sent again with the same id, as every client does
+            await asyncio.sleep(float(response.headers["Retry-After"]))
+            response = await self.send(text, client_message_id=own_id)
         assert response.status_code == 200, response.text
         answer: Answer = response.json()
         self.conversation_id = answer["conversation_id"]
