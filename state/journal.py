@@ -112,6 +112,7 @@ def decode_entry(stored: bytes) -> Entry:
         raise StateLoadFailed(
             "a newer version of Careline has to drain this", reason="newer", retry_after=_RETRY_AFTER_SECONDS
         )
+    # A union is a type to msgspec, and none to mypy.
     entry: Entry = decode(stored, Entry)  # type: ignore[arg-type]
     if not isinstance(entry, CommitEntry) or entry.state is None:
         return entry

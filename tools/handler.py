@@ -139,9 +139,8 @@ class ToolErrorHandler:
             return call
         used: dict[str, int] = {}
         for key in (call.key, *call.other_keys):
-            with suppress(
-                CarelineError
-            ):  # what cannot be asked now is met again under its key, when SQL is back
+            # What cannot be asked now is met again under its key, when SQL is back.
+            with suppress(CarelineError):
                 stored = await self._ledger.effect(call.tenant, key)
                 if stored is not None and (stored.turn_id, stored.tool) == (call.turn_id, name):
                     used[key] = stored.step

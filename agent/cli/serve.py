@@ -4,7 +4,6 @@ Run the service: the HTTP interface, its turns and its loops, until SIGTERM or C
 
 import asyncio
 import contextlib
-import gc
 import socket
 from typing import Annotated
 
@@ -12,8 +11,6 @@ import typer
 
 from agent.cli.common import explained, run_loop, settings_or_exit
 from core.settings import Settings
-
-_OBJECTS_BETWEEN_LOOKS = 10_000
 
 
 def serve(
@@ -74,15 +71,4 @@ async def _run(settings: Settings, inherited_socket: int | None) -> None:
                     settings,
                     hints=(f"Ask: POST {url}/v1/chat", f'Widget: <script src="{url}/widget.js"></script>'),
                 )
-            _spare_the_collector()
             await listen(app, careline, listener)
-
-
-def _spare_the_collector() -> None:
-    """
-    What was made to start with stays for good: it need not be looked through again and again. A turn leaves hardly any cycles, so
-    looking for them each 700 objects finds nothing, several times a turn.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_OBJECTS_BETWEEN_LOOKS, 10, 10)

@@ -75,9 +75,8 @@ class LateStart:
             await self._clock.sleep(_EVERY_SECONDS)
             try:
                 await self.run_once()
-            except (
-                CarelineError
-            ) as refused:  # it was away, and now it refuses us: an operator mends that meanwhile
+            # It was away, and now it refuses us: an operator mends that meanwhile.
+            except CarelineError as refused:
                 _log.error("start.database_refuses", error=str(refused))
         if self._is_told:
             _log.info("start.finished")

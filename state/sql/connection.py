@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, cast
 
 import sqlalchemy as sa
-from sqlalchemy.engine import CursorResult, Dialect, Row
+from sqlalchemy.engine import CursorResult, Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
@@ -28,10 +28,9 @@ class Record(tuple[Any, ...]):
         def __getattr__(self, column: str) -> Any: ...
 
 
-AnyRow: TypeAlias = Record | Row[Any]
-
-
 class Connection(Protocol):
+    """A database that saves no trips need only know `fetch` and `change`."""
+
     @property
     def dialect(self) -> Dialect: ...
 
@@ -40,12 +39,12 @@ class Connection(Protocol):
         ...
 
     async def fetch_all(self, *asks: "Ask") -> Sequence[Sequence[Record]]:
-        """Of several SELECTs, which are carried out in this order: one trip to the database for all of them."""
-        ...
+        """Of several SELECTs, which are carried out in this order: one trip to the database for all of them, where it can."""
+        return [await self.fetch(query, values) for query, values in asks]
 
     async def write(self, query: "Query", values: Values) -> None:
         """An INSERT, UPDATE or DELETE. It may be carried out, and fail, as late as with the COMMIT."""
-        ...
+        await self.change(query, values)
 
     async def change(self, query: "Query", values: Values) -> int:
         """How many rows an INSERT, UPDATE or DELETE wrote."""

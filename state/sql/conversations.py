@@ -14,9 +14,7 @@ import sqlalchemy as sa
 
 from core.errors import LeaseLost, NotFound
 from core.messages import Message, MessageRole
-from state.identifiers import (
-    note_id,
-)
+from state.identifiers import note_id
 from state.journal import decode_entry
 from state.selection import snapshot_on
 from state.sql import rows

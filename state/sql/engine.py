@@ -19,7 +19,6 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from core.errors import (
     CarelineError,
@@ -31,10 +30,9 @@ from core.errors import (
 )
 from core.postgres_url import with_hosts_in_query
 from state.sql.connection import Connection
-from state.sql.hosts import prefer_who_answers
 from state.sql.lane import Attempt, Lane, Work
 from state.sql.pooled import EngineLane
-from state.sql.postgres import READ_ONLY, PostgresLane
+from state.sql.postgres import READ_ONLY, PostgresLane, open_postgres
 from state.sql.sqlite import SqliteThread, open_long_reader
 
 T = TypeVar("T")
@@ -88,9 +86,9 @@ class Database:
                 open_long_reader(parsed, timeout_seconds=timeout_seconds, connections=1)
             )
         else:
-            self._prober = PostgresLane(_open_postgres(parsed, timeout_seconds, 1))
+            self._prober = PostgresLane(open_postgres(parsed, timeout_seconds, 1))
             self._writer = self._reader = self._scanner = PostgresLane(
-                _open_postgres(parsed, timeout_seconds, connections)
+                open_postgres(parsed, timeout_seconds, connections)
             )
 
     def named(self, dependency: str) -> "Database":
@@ -174,28 +172,3 @@ def _is_from_server(error: DBAPIError) -> bool:
 
 async def _ask_one(connection: Connection) -> None:
     await connection.execute(_ONE)
-
-
-def _open_postgres(url: URL, timeout_seconds: float, connections: int) -> AsyncEngine:
-    milliseconds = int(timeout_seconds * 1000)
-    engine = create_async_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=timeout_seconds,
-        connect_args={
-            "connect_timeout": max(2, round(timeout_seconds)),  # libpq knows no less
-            "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
-            f" -c idle_in_transaction_session_timeout={milliseconds * 10}",
-        },
-    )
-    sa.event.listen(engine.sync_engine, "handle_error", _leave_read_only)
-    prefer_who_answers(engine, url)
-    return engine
-
-
-def _leave_read_only(context: sa.engine.ExceptionContext) -> None:
-    """The next connection looks for the writable server again, where the URL names several."""
-    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
-        context.is_disconnect = True

@@ -11,7 +11,7 @@ from sqlalchemy.engine import CursorResult, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from state.sql.connection import Ask, Connection, Query, Record, Values
+from state.sql.connection import Connection, Query, Record, Values
 from state.sql.lane import Attempt, Work
 
 T = TypeVar("T")
@@ -87,12 +87,6 @@ class _PooledConnection(Connection):
         text, parameters, record = query.prepared(self.dialect, values)
         found = await self._connection.exec_driver_sql(text, parameters(values))
         return [record(row) for row in found.fetchall()]
-
-    async def fetch_all(self, *asks: Ask) -> Sequence[Sequence[Record]]:
-        return [await self.fetch(query, values) for query, values in asks]
-
-    async def write(self, query: Query, values: Values) -> None:
-        await self.change(query, values)
 
     async def change(self, query: Query, values: Values) -> int:
         text, parameters, _ = query.prepared(self.dialect, values)

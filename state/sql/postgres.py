@@ -7,14 +7,15 @@ protocol takes several statements at once; pgbouncer in transaction mode passes 
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.engine import CursorResult, Dialect
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import URL, CursorResult, Dialect
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from state.sql.connection import Ask, Connection, Query, Record, Values
+from state.sql.hosts import prefer_who_answers
 from state.sql.lane import Attempt, Work
 from state.sql.pooled import EngineLane
 
@@ -24,6 +25,31 @@ READ_ONLY = "25006"
 """A server that was the writable one before a failover."""
 
 
+def open_postgres(url: URL, timeout_seconds: float, connections: int) -> AsyncEngine:
+    milliseconds = int(timeout_seconds * 1000)
+    engine = create_async_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=timeout_seconds,
+        connect_args={
+            "connect_timeout": max(2, round(timeout_seconds)),  # libpq knows no less
+            "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
+            f" -c idle_in_transaction_session_timeout={milliseconds * 10}",
+        },
+    )
+    sa.event.listen(engine.sync_engine, "handle_error", _leave_read_only)
+    prefer_who_answers(engine, url)
+    return engine
+
+
+def _leave_read_only(context: sa.engine.ExceptionContext) -> None:
+    """The next connection looks for the writable server again, where the URL names several."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
+
+
 class PostgresLane(EngineLane):
     """Its engine's connections are in autocommit: a transaction begins with the first message that it sends."""
 
@@ -31,7 +57,7 @@ class PostgresLane(EngineLane):
         pool = self._engine.pool
         async with self._engine.connect() as connection:
             raw = await connection.get_raw_connection()
-            driver: psycopg.AsyncConnection[Any] = raw.driver_connection  # type: ignore[assignment] # the dialect's
+            driver = cast("psycopg.AsyncConnection[Any]", raw.driver_connection)
             transaction = _Transaction(connection, driver, is_write=attempt.is_write)
             try:
                 result = await work(transaction)
@@ -40,9 +66,8 @@ class PostgresLane(EngineLane):
             except sa.exc.DBAPIError as failed:
                 if failed.connection_invalidated:
                     await connection.invalidate()
-                    if (
-                        self._engine.pool is pool
-                    ):  # the server is another one now, for the pool's other connections too
+                    # The server is another one now, for the pool's other connections too.
+                    if self._engine.pool is pool:
                         await self._engine.dispose(close=False)
                 raise
         return result

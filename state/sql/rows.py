@@ -13,7 +13,7 @@ from core.messages import Citation, DegradedPart, Durability, Message, MessageRo
 from state.codec import decode, encode, encode_over
 from state.models import ConversationState, CustomerState
 from state.selection import split
-from state.sql.connection import Connection, Query, Record
+from state.sql.connection import Ask, Connection, Query, Record
 from state.sql.tables import conversations, customer_state, messages, turns
 from state.sql.types import database_now, insert_or_ignore
 from state.store import Basis, ConversationRecord, IncomingMessage, Lease, Snapshot, TurnRecord
@@ -145,26 +145,28 @@ async def standing(
     connection: Connection, tenant: str, conversation_id: str, *, message_id: str
 ) -> tuple[Row | None, Message | None, Sequence[Row]]:
     """The locked row of a conversation, a message of it if it is there, and its unanswered turns, oldest first."""
-    whose = {"tenant_": tenant, "conversation_id_": conversation_id}
-    found, stored, waiting = await connection.fetch_all(
-        (_LOCKED_CONVERSATION, whose),
-        (_MESSAGE, {**whose, "message_id_": message_id}),
-        (_UNANSWERED_TURNS, whose),
-    )
-    return _only(found), message_of(stored[0]) if stored else None, waiting
+    place = {"tenant_": tenant, "conversation_id_": conversation_id, "message_id_": message_id}
+    row, stored, waiting = await _locked_with(connection, tenant, conversation_id, (_MESSAGE, place))
+    return row, None if stored is None else message_of(stored), waiting
 
 
 async def running(
     connection: Connection, tenant: str, conversation_id: str, *, turn_id: str
 ) -> tuple[Row | None, Row | None, Sequence[Row]]:
     """The locked row of a conversation, a turn of it, and all its unanswered turns, oldest first."""
+    place = {"tenant_": tenant, "turn_id_": turn_id}
+    return await _locked_with(connection, tenant, conversation_id, (_TURN, place))
+
+
+async def _locked_with(
+    connection: Connection, tenant: str, conversation_id: str, also: Ask
+) -> tuple[Row | None, Row | None, Sequence[Row]]:
+    """In one trip: the locked row, what is `also` asked for by its key, and the unanswered turns."""
     whose = {"tenant_": tenant, "conversation_id_": conversation_id}
-    found, turn, waiting = await connection.fetch_all(
-        (_LOCKED_CONVERSATION, whose),
-        (_TURN, {"tenant_": tenant, "turn_id_": turn_id}),
-        (_UNANSWERED_TURNS, whose),
+    found, other, waiting = await connection.fetch_all(
+        (_LOCKED_CONVERSATION, whose), also, (_UNANSWERED_TURNS, whose)
     )
-    return _only(found), _only(turn), waiting
+    return _only(found), _only(other), waiting
 
 
 async def create_conversation(connection: Connection, message: IncomingMessage, conversation_id: str) -> Row:

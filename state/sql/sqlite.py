@@ -19,7 +19,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, CursorResult, Dialect
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from state.sql.connection import Ask, Connection, Query, Record, Values
+from core.errors import CarelineError
+from state.sql.connection import Connection, Query, Record, Values
 from state.sql.lane import Attempt, Work
 
 T = TypeVar("T")
@@ -141,7 +142,8 @@ class SqliteThread:
                 for waiting in group:
                     fates.append(self._fate(waiting, connection, is_alone=len(group) == 1))
         except BaseException as failed:
-            self._drop_connection()
+            if not isinstance(failed, CarelineError):
+                self._drop_connection()
             # Without a commit nothing stands; who failed before it keeps the reason of their own.
             return [
                 fate if fate.failure is not None else _Fate(failure=failed)
@@ -172,7 +174,7 @@ class SqliteThread:
         return _Fate(value)
 
     def _drop_connection(self) -> None:
-        """After a failure that was not one transaction's own, the next group begins with a new connection."""
+        """After a failure of the database's the next group begins with a new connection."""
         if self._connection is not None:
             with suppress(sa.exc.SQLAlchemyError):
                 self._connection.close()
@@ -219,13 +221,6 @@ class _Connection(Connection):
     async def fetch(self, query: Query, values: Values) -> Sequence[Record]:
         text, parameters, record = query.prepared(self._dialect, values)
         return [record(row) for row in self._carry_out(text, parameters(values))]
-
-    async def fetch_all(self, *asks: Ask) -> Sequence[Sequence[Record]]:
-        return [await self.fetch(query, values) for query, values in asks]
-
-    async def write(self, query: Query, values: Values) -> None:
-        text, parameters, _ = query.prepared(self._dialect, values)
-        self._carry_out(text, parameters(values))
 
     async def change(self, query: Query, values: Values) -> int:
         text, parameters, _ = query.prepared(self._dialect, values)
