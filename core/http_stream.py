@@ -53,6 +53,10 @@ class StreamedAnswer:
     def headers(self) -> httpx.Headers:
         return httpx.Headers(self._raw_headers)
 
+    def header(self, name: bytes) -> str:
+        """Of one that comes once; `name` in small letters. Empty where there is none."""
+        return next((value for key, value in self._raw_headers if key.lower() == name), b"").decode("latin-1")
+
     async def head(self, within_seconds: float) -> None:
         """
         Raises:

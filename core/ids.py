@@ -9,6 +9,9 @@ import secrets
 
 _DERIVED_BYTES = 15  # 24 base32 characters: no collision to be expected below 10^17 ids
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+_RANDOM_LETTERS = 24
+_TO_LETTERS = (_LETTERS * 8).encode("ascii")
+"""Each letter for eight of the 256 bytes: random bytes become random letters at a third of `_encode`'s cost."""
 _PAIRS = tuple(first + second for first in _LETTERS for second in _LETTERS)
 _SHIFTS = range(8 * _DERIVED_BYTES - 10, -1, -10)
 _RECEIPT_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # nothing that a customer misreads on the phone
@@ -17,7 +20,7 @@ _RECEIPT_LENGTH = 10
 
 def new_id(prefix: str) -> str:
     """A fresh random id such as `conv_k3…`."""
-    return f"{prefix}_{_encode(secrets.token_bytes(_DERIVED_BYTES))}"
+    return f"{prefix}_{secrets.token_bytes(_RANDOM_LETTERS).translate(_TO_LETTERS).decode('ascii')}"
 
 
 def derived_id(prefix: str, *parts: str) -> str:

@@ -112,6 +112,10 @@ class ToolErrorHandler:
         self._errors = errors
         self._observer = observer
 
+    def has_effect(self, name: str) -> bool:
+        """Whether a call of it needs a key; False for a tool that is not there."""
+        return name in self._effect_tools
+
     async def call(self, name: str, arguments: Mapping[str, Any], call: ToolCall) -> ToolOutcome:
         """Never raises; cancellation passes through."""
         started = self._clock.monotonic()

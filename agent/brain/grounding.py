@@ -10,9 +10,9 @@ import calendar
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from agent.brain.courtesy import COURTESY, admits_ignorance, is_bare_answer, is_polite_phrase
@@ -457,10 +457,14 @@ def _date_words(value: str) -> Iterator[str]:
     if not value[:4].isdigit():  # spares most facts the exception
         return
     try:
-        date = datetime.fromisoformat(value)
+        yield _spoken(datetime.fromisoformat(value).date())
     except ValueError:
         return
-    month, day = calendar.month_name[date.month], calendar.day_name[date.weekday()]
-    yield f"{day} {day[:3]} {month} {month[:3]} {date.year} " + " ".join(
-        f"{date.day}{ending}" for ending in ("", "st", "nd", "rd", "th")
+
+
+@lru_cache(maxsize=1024)
+def _spoken(when: date) -> str:
+    month, day = calendar.month_name[when.month], calendar.day_name[when.weekday()]
+    return f"{day} {day[:3]} {month} {month[:3]} {when.year} " + " ".join(
+        f"{when.day}{ending}" for ending in ("", "st", "nd", "rd", "th")
     )

@@ -148,9 +148,8 @@ class _OpenAnswer:
     def __init__(self, response: StreamedAnswer) -> None:
         self._response = response
         self._events = EventLines()
-        headers = response.headers
-        self._is_stream = "text/event-stream" in headers.get("content-type", "")
-        self._is_encoded = headers.get("content-encoding", "identity") != "identity"
+        self._is_stream = "text/event-stream" in response.header(b"content-type")
+        self._is_encoded = response.header(b"content-encoding") not in ("", "identity")
         self.first: list[Chunk] = []
         self.is_done = False
 
@@ -168,15 +167,12 @@ class _OpenAnswer:
             return [] if self.is_done else [await self._whole_answer(within_seconds)]
         chunks: list[Chunk] = []
         while not (chunks or self.is_done) and (data := await self._read(within_seconds)):
-            for said in self._events.feed(data):
-                if said.strip() == b"[DONE]":
-                    self.is_done = True
-                    break
-                chunk = read_chunk(said)
-                if chunk is None:
-                    log.debug("model.garbage_in_stream", characters=len(said))
-                else:
-                    chunks.append(chunk)
+            events = self._events.feed(data)
+            done = next((n for n, said in enumerate(events) if said.strip() == b"[DONE]"), None)
+            self.is_done = done is not None
+            chunks = read_chunks(events[:done])
+            if len(chunks) < len(events[:done]):
+                log.debug("model.garbage_in_stream", events=len(events[:done]) - len(chunks))
             if self._events.is_too_long:
                 raise ExternalApiFailed(_DEPENDENCY, "model: an event without end", reason="too_long")
         return chunks

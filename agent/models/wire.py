@@ -70,6 +70,7 @@ class Chunk(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(Chunk)
+_LIST_DECODER = msgspec.json.Decoder(list[Chunk])
 
 
 def read_chunk(data: str | bytes) -> Chunk | None:
@@ -83,6 +84,14 @@ def read_chunk(data: str | bytes) -> Chunk | None:
         return read_chunk(data.decode(errors="replace")) if isinstance(data, bytes) else None
     except (msgspec.DecodeError, RecursionError):
         return None
+
+
+def read_chunks(events: Sequence[bytes]) -> list[Chunk]:
+    """What came together, decoded together, at half the cost; where that fails, those that are chunks one by one."""
+    try:
+        return _LIST_DECODER.decode(b"[%s]" % b",".join(events))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [chunk for said in events if (chunk := read_chunk(said)) is not None]
 
 
 class _CalledFunction(msgspec.Struct):

@@ -15,6 +15,7 @@ from agent.turn.stream import RETOLD, RUN, TurnStream
 from core.clock import Clock
 from core.errors import CarelineError
 from core.messages import TurnResult
+from core.resilience.timelimit import TimeLimit
 from core.telemetry.logging import get_logger
 from state.store import ConversationStore, EventBatch, Lease, TurnEvents
 
@@ -66,7 +67,7 @@ class Answers:
 
     async def wait(self, tenant: str, turn_id: str, *, seconds: float) -> TurnResult | None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            with TimeLimit(seconds):
                 stream = self.streams.get(turn_id)
                 if stream is not None:
                     end = await stream.end()

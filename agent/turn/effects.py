@@ -30,6 +30,8 @@ _WORD = re.compile(r"\w+")
 class ToolRunner(Protocol):
     """The `ToolErrorHandler`."""
 
+    def has_effect(self, name: str) -> bool: ...
+
     async def call(self, name: str, arguments: Mapping[str, Any], call: ToolCall) -> ToolOutcome: ...
 
 
@@ -95,7 +97,8 @@ class TurnTools:
         self._calls_of[tool] += 1
         step = self._valid_calls_of[tool] + 1
         asking = asked_by(self._fresh, arguments)
-        key, *other_keys = self._keys(tool, asking, step)
+        # A tool that only reads needs none.
+        key, *other_keys = self._keys(tool, asking, step) if self._runner.has_effect(tool) else ("",)
         call = ToolCall(
             call_id=derived_id("call", self._caller.tenant, self._turn_id, tool, str(self._calls_of[tool])),
             key=key,

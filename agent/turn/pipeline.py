@@ -32,6 +32,7 @@ from core.errors import (
 from core.ids import derived_id, new_id
 from core.messages import DegradedPart, Durability, Message, Timings, TurnResult, TurnStatus
 from core.resilience.deadline import Deadline
+from core.resilience.timelimit import TimeLimit
 from core.telemetry.logging import StructuredErrorLogger, bound_ids, get_logger
 from state.store import (
     ConversationRecord,
@@ -334,7 +335,7 @@ class TurnPipeline:
     async def _think(self, turn: TurnInput, tools: TurnTools, stream: TurnStream) -> BrainReply:
         """The brain's reply; when it fails or outlives the deadline, what was shown so far and an honest sentence."""
         try:
-            async with asyncio.timeout(turn.deadline.remaining()):
+            with TimeLimit(turn.deadline.remaining()):
                 return await self._brain.respond(turn, tools, stream)
         except TimeoutError:
             log.warning("turn.deadline_passed")

@@ -19,7 +19,10 @@ class TurnStream:
     def __init__(self, run: int = 0) -> None:
         self.run = run
         self._events: list[TurnEvent] = []
-        self._news = asyncio.Event()
+        self._news: asyncio.Event | None = None
+        """There is one while somebody listens."""
+        self._end: Finished | Drain | None = None
+        self._ended = asyncio.Event()
         self.shown = ""
         """The text since the last reset: what the customer has read so far."""
 
@@ -48,7 +51,7 @@ class TurnStream:
 
     @property
     def has_ended(self) -> bool:
-        return bool(self._events) and isinstance(self._events[-1], (Finished, Drain))
+        return self._end is not None
 
     @property
     def length(self) -> int:
@@ -75,17 +78,21 @@ class TurnStream:
                 yield self.run * RUN + position, event
                 if isinstance(event, (Finished, Drain)):
                     return
-            news = self._news
-            await news.wait()
+            if self._news is None:
+                self._news = asyncio.Event()
+            await self._news.wait()
 
     async def end(self) -> Finished | Drain:
-        while not self.has_ended:
-            await self._news.wait()
-        last = self._events[-1]
-        assert isinstance(last, (Finished, Drain))  # noqa: S101 -- narrows the type; `has_ended` has just said so
-        return last
+        """Woken by nothing else: most customers wait for the whole answer."""
+        while self._end is None:
+            await self._ended.wait()
+        return self._end
 
     def _add(self, event: TurnEvent) -> None:
         self._events.append(event)
-        self._news.set()
-        self._news = asyncio.Event()
+        if isinstance(event, (Finished, Drain)):
+            self._end = event
+            self._ended.set()
+        if self._news is not None:
+            self._news.set()
+            self._news = None

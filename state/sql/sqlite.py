@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL, CursorResult, Dialect
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from core.errors import CarelineError
+from core.resilience.timelimit import TimeLimit
 from state.sql.connection import Connection, Query, Record, Values
 from state.sql.lane import Attempt, Work
 
@@ -96,7 +97,7 @@ class SqliteThread:
             self._thread.start()
         self._arrivals.put(waiting)
         try:
-            async with asyncio.timeout(timeout_seconds):
+            with TimeLimit(timeout_seconds):
                 return cast(T, await waiting.result)
         except (TimeoutError, asyncio.CancelledError):
             attempt.is_given_up = True
