@@ -49,6 +49,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._received = b""
         self._answer: asyncio.Future[int] | None = None
+        self.is_open = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)
@@ -63,6 +64,7 @@ class _Connection(asyncio.Protocol):
                 self._answer.set_result(int(head[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.is_open = False
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionResetError())
 
@@ -123,10 +125,16 @@ class Askers:
         else:
             outcome.others.append(str(status))
 
+    def _waiting(self) -> _Connection | None:
+        """The service closes what has waited for long."""
+        while self._idle:
+            if (connection := self._idle.pop()).is_open:
+                return connection
+        return None
+
     async def _status(self, request: bytes) -> int:
-        if self._idle:
-            connection = self._idle.pop()
-        else:
+        connection = self._waiting()
+        if connection is None:
             _, connection = await asyncio.get_running_loop().create_connection(
                 _Connection, self._host, self._port
             )

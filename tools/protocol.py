@@ -26,9 +26,9 @@ class ToolCall:
     """
     In whose name and for which turn a tool runs. Nothing in here comes from a model.
 
-    `key` identifies the effect, and is empty for a tool that only reads; `step` counts the valid calls of the tool within the turn. An earlier run of
-    the turn may have used one of `other_keys` for the same step. `context` is what the customer said in the
-    turns before, oldest first. `reload_state` re-reads the conversation after concurrent access.
+    `key` identifies the effect, and is empty for a tool that only reads; `step` counts the valid calls of the tool within
+    the turn. An earlier run of the turn may have used one of `other_keys` for the same step. `context` is what the customer
+    said in the turns before, oldest first. `reload_state` re-reads the conversation after concurrent access.
     """
 
     call_id: str

@@ -12,7 +12,7 @@ import httpx
 
 from agent.models.base import ModelEvent, ModelMessage, TextDelta, ToolSpec
 from agent.models.event_lines import EventLines
-from agent.models.wire import AnswerAssembler, Chunk, RequestWriter, read_chunk
+from agent.models.wire import AnswerAssembler, Chunk, RequestWriter, read_chunk, read_chunks
 from core.clock import Clock
 from core.errors import (
     CallerError,

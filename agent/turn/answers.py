@@ -66,22 +66,21 @@ class Answers:
         self.leaving = asyncio.Event()
 
     async def wait(self, tenant: str, turn_id: str, *, seconds: float) -> TurnResult | None:
-        with suppress(TimeoutError):
-            with TimeLimit(seconds):
-                stream = self.streams.get(turn_id)
-                if stream is not None:
-                    end = await stream.end()
-                    if isinstance(end, Drain):
-                        return None
-                    if end.error is not None:
-                        raise end.error
-                    if end.result is not None:
-                        return end.result
-                async for _, event in self._told_elsewhere(tenant, turn_id, Listener(0)):
-                    if isinstance(event, Finished):
-                        if event.error is not None:
-                            raise event.error
-                        return event.result
+        with suppress(TimeoutError), TimeLimit(seconds):
+            stream = self.streams.get(turn_id)
+            if stream is not None:
+                end = await stream.end()
+                if isinstance(end, Drain):
+                    return None
+                if end.error is not None:
+                    raise end.error
+                if end.result is not None:
+                    return end.result
+            async for _, event in self._told_elsewhere(tenant, turn_id, Listener(0)):
+                if isinstance(event, Finished):
+                    if event.error is not None:
+                        raise event.error
+                    return event.result
         return None
 
     async def follow(self, tenant: str, turn_id: str, *, after: int) -> AsyncIterator[Numbered]:
