@@ -11,7 +11,7 @@ means that there is nothing.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from core.messages import Durability, Message, TurnResult, TurnStatus
 from core.records import EffectRecord as EffectRecord  # noqa: PLC0414 (callers of this port find it here)
@@ -166,6 +166,21 @@ class TurnRecord:
     status: TurnStatus
     durability: Durability
     result: TurnResult | None
+
+    @classmethod
+    def answered_by(cls, commit: "TurnCommit", durability: Durability) -> Self:
+        """`durability` says where the answer is."""
+        result = commit.result
+        return cls(
+            tenant=commit.lease.tenant,
+            turn_id=result.turn_id,
+            conversation_id=result.conversation_id,
+            customer_id=commit.customer_id,
+            message_id=result.message_id,
+            status=result.status,
+            durability=durability,
+            result=result,
+        )
 
 
 class ConversationStore(Protocol):

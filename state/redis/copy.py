@@ -14,17 +14,18 @@ import msgspec
 from redis.asyncio import Redis
 
 from core.errors import DataIntegrityFailed, StateLoadFailed
-from core.messages import Message
+from core.messages import Durability, Message
 from state.codec import decode, encode
 from state.models import ConversationState, CustomerState, OpenFlow
 from state.redis.client import asking_redis, key, together
 from state.redis.joined import Command, JoinedCommands, evaluation
 from state.selection import snapshot_on, split
-from state.store import Basis, ConversationRecord, Lease, Snapshot, TurnCommit, Written
+from state.store import Basis, ConversationRecord, Lease, Snapshot, TurnCommit, TurnRecord, Written
 from state.upcast import CHAINS
 
 MESSAGES_KEPT = 200
 _SECONDS_KEPT = 7 * 24 * 3600
+_ANSWER_SECONDS_KEPT = 15 * 60
 _AHEAD_RETRY_SECONDS = 60.0
 _SPARE = 16
 """Notes and replies that stand between the messages of a turn; read beyond the history that is asked for."""
@@ -256,7 +257,14 @@ class RedisStateCopy:
             messages=(*commit.lease.fresh, written.reply),
             settled=commit.lease.fresh,
             next_turn=None if written.next_lease is None else written.next_lease.turn_id,
+            answer=commit,
         )
+
+    async def answered(self, tenant: str, turn_id: str) -> TurnRecord | None:
+        """A turn that SQL has committed lately: who asks again while SQL is away hears the answer all the same."""
+        async with asking_redis(self._timeout):
+            (stored,) = await self.commands.send(("GET", self._answer_key(tenant, turn_id)))
+        return None if stored is None else decode(stored, TurnRecord)
 
     async def forget(self, tenant: str, conversation_id: str) -> None:
         async with asking_redis(self._timeout):
@@ -307,6 +315,7 @@ class RedisStateCopy:
         messages: tuple[Message, ...],
         settled: tuple[Message, ...],
         next_turn: str | None,
+        answer: TurnCommit | None = None,
     ) -> None:
         tenant, conversation_id = conversation.tenant, conversation.conversation_id
         saving_customer = evaluation(
@@ -338,7 +347,17 @@ class RedisStateCopy:
             ),
         )
         async with asking_redis(self._timeout):
-            await self.commands.send(saving_customer, writing)
+            await self.commands.send(saving_customer, writing, *self._answering(answer))
+
+    def _answering(self, commit: TurnCommit | None) -> tuple[Command, ...]:
+        if commit is None:
+            return ()
+        place = self._answer_key(commit.lease.tenant, commit.result.turn_id)
+        record = TurnRecord.answered_by(commit, Durability.SQL)
+        return (("SET", place, encode(record), "EX", _ANSWER_SECONDS_KEPT),)
+
+    def _answer_key(self, tenant: str, turn_id: str) -> str:
+        return key(f"answer.{_SCHEMA}", tenant, turn_id)
 
     def _copy_key(self, tenant: str, conversation_id: str) -> str:
         return together(f"copy.{_SCHEMA}", tenant, conversation_id)

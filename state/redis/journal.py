@@ -198,7 +198,8 @@ class RedisJournal:
         return await self._store.effect(tenant, key)
 
     async def turn(self, tenant: str, turn_id: str) -> TurnRecord | None:
-        return await self._store.turn(tenant, turn_id)
+        """Its own, or one that SQL has answered just before it went away."""
+        return await self._store.turn(tenant, turn_id) or await self._copy.answered(tenant, turn_id)
 
     async def conversation(self, tenant: str, conversation_id: str) -> ConversationRecord:
         return (await self._known(tenant, conversation_id)).conversation
@@ -244,17 +245,7 @@ class RedisJournal:
 
     async def _append(self, commit: TurnCommit) -> None:
         """A turn of which Redis has no copy to go on from: its answer is kept, and nothing can follow until SQL is back."""
-        lease = commit.lease
-        record = TurnRecord(
-            tenant=lease.tenant,
-            turn_id=lease.turn_id,
-            conversation_id=lease.conversation_id,
-            customer_id=commit.customer_id,
-            message_id=commit.result.message_id,
-            status=commit.result.status,
-            durability=Durability.REDIS,
-            result=commit.result,
-        )
+        record = TurnRecord.answered_by(commit, Durability.REDIS)
         await self._store.append(entry_without_document(commit), record)
 
 

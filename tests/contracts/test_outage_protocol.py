@@ -69,6 +69,32 @@ async def test_what_sql_has_taken_the_journal_does_not_take_again(
         assert await sweep(a) == []
 
 
+async def test_who_asks_again_for_what_sql_had_answered_hears_it_without_sql(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    url = killable_postgres.url()
+    async with replica(url, redis_url) as a, replica(url, redis_url, owner="b") as b:
+        first, _, _ = await say(a.conversations, "one", id="1")
+        here = first.conversation_id
+        two = await a.conversations.intake(message("two", id="2", conversation=here))
+        await a.conversations.load(leased(two), history_messages=20)
+        await a.conversations.commit(answer(leased(two), "re: two"))
+        killable_postgres.kill()
+
+        again = await b.conversations.intake(message("two", id="2", conversation=here))
+
+        assert (again.turn_id, again.is_duplicate, again.lease) == (two.turn_id, True, None)
+        assert again.result is not None
+        assert again.result.reply is not None
+        assert again.result.reply.text == "re: two"
+        assert await reply_of(b, two.turn_id) == "re: two"
+        with pytest.raises(LeaseLost):
+            await a.conversations.commit(answer(leased(two), "another"))
+        killable_postgres.start()
+        await b.conversations.drain()
+        assert await log_of(b, here) == ["one", "re: one", "two", "re: two"]
+
+
 async def test_a_journaled_turn_whose_replica_died_is_taken_over_while_sql_is_still_down(
     killable_postgres: PostgresServer, redis_url: str
 ) -> None:
