@@ -326,7 +326,7 @@ class StateRecoveryHandler:
 
     async def drain(self) -> int:
         """
-        Bring all that the journal holds into SQL; returns how many entries were new to it.
+        Bring what the journal holds into SQL, but for conversations in which a turn runs; returns how many entries were new.
 
         Raises:
             DependencyUnavailable, DependencyTimeout: SQL is still down. What is not drained stays in the journal.
@@ -339,7 +339,8 @@ class StateRecoveryHandler:
         sink = _Sink(self)
         written = await self._draining(partial(journal.drain_effects, sink))
         for tenant, conversation_id in await self._quietly(journal.pending) or ():
-            written += await self._draining(partial(journal.drain, tenant, conversation_id, sink))
+            drain = partial(journal.drain, tenant, conversation_id, sink, spares_running=True)
+            written += await self._draining(drain)
         if written:
             _log.info("state.journal_drained", entries=written)
         await self._outage.end()

@@ -359,8 +359,15 @@ class Journal(Protocol):
         """(tenant, conversation_id) of every conversation with undrained entries."""
         ...
 
-    async def drain(self, tenant: str, conversation_id: str, into: "JournalSink") -> int:
-        """Replay the conversation's entries into SQL in order, then delete them. Resumable; returns how many were written."""
+    async def drain(
+        self, tenant: str, conversation_id: str, into: "JournalSink", *, spares_running: bool = False
+    ) -> int:
+        """
+        Replay the conversation's entries into SQL in order, then delete them. Resumable; returns how many were written.
+
+        `spares_running`: nothing, while a turn of the journal runs there. Its commit brings the entries into SQL itself, and
+        finds them here if SQL has gone away again by then.
+        """
         ...
 
     async def drain_effects(self, into: "JournalSink") -> int: ...
@@ -432,6 +439,10 @@ class Outbox(Protocol):
     async def retry(self, item: OutboxItem, *, wait_seconds: float, error: str) -> None: ...
 
     async def dead(self, item: OutboxItem, *, error: str) -> None: ...
+
+    async def give_back(self, items: Sequence[OutboxItem], *, owner: str) -> None:
+        """Claimed and not worked on: whoever claims next gets them. Nothing where the lease has passed to another."""
+        ...
 
     async def backlog(self) -> OutboxBacklog: ...
 

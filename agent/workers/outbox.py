@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -38,7 +38,6 @@ from tools.sentences import result_sentence
 
 _CLAIMED_AT_ONCE = 20
 _LONGEST_EXPONENT = 16
-_AT_ONCE_SECONDS = 0.0
 _GIVE_BACK_SECONDS = 0.3
 
 _log = get_logger(__name__)
@@ -109,6 +108,8 @@ class OutboxDispatcher:
         self._policy = policy if policy is not None else DispatchPolicy()
         self._observer = observer
         self._woken = asyncio.Event()
+        self._unsettled: list[OutboxItem] = []
+        """Claimed here; what became of them could not be written down yet."""
 
     def wake(self) -> None:
         """Look now: a dependency is back, or a turn has just promised something."""
@@ -131,30 +132,29 @@ class OutboxDispatcher:
 
     async def work_once(self) -> int:
         """Everything that is due, up to a handful; returns how many items were worked on."""
+        await self._give_back()  # from the last time, when the outbox went away in the middle
         items = await self._outbox.claim(
             owner=self._owner, limit=_CLAIMED_AT_ONCE, lease_seconds=self._policy.lease_seconds
         )
-        for place, item in enumerate(items):
+        self._unsettled = list(items)
+        for item in items:
             try:
                 await self._deliver(item)
             except asyncio.CancelledError:
-                await self._give_back(items[place:])
+                with contextlib.suppress(Exception):
+                    async with asyncio.timeout(_GIVE_BACK_SECONDS):
+                        await self._give_back()
                 raise
             except Exception as exc:  # one item must not hold up those behind it
                 await self._postpone_or_give_up(item, exc)
+            self._unsettled.remove(item)
         return len(items)
 
-    async def _give_back(self, items: Sequence[OutboxItem]) -> None:
-        """To the other replicas, which would else wait until the lease of one that leaves has run out."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GIVE_BACK_SECONDS):
-                await asyncio.gather(
-                    *(
-                        self._outbox.retry(item, wait_seconds=_AT_ONCE_SECONDS, error="given_back")
-                        for item in items
-                    ),
-                    return_exceptions=True,
-                )
+    async def _give_back(self) -> None:
+        """Nobody else gets them before the lease has run out."""
+        if self._unsettled:
+            await self._outbox.give_back(self._unsettled, owner=self._owner)
+            self._unsettled = []
 
     async def _count(self) -> None:
         if self._observer is not None:

@@ -162,6 +162,11 @@ class Change:
         if holds(self.document, lease):
             self.document.lease_until = 0
 
+    @property
+    def is_running(self) -> bool:
+        """A replica works on a turn, or died so lately that its lease still holds."""
+        return self.document.running_turn is not None and self.document.lease_until >= self._now
+
     def take_over(self) -> Lease | None:
         """The lease of a turn that nobody runs any more."""
         return self._lease_if_free()

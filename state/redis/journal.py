@@ -215,7 +215,13 @@ class RedisJournal:
     async def pending(self) -> Sequence[tuple[str, str]]:
         return await self._store.conversations()
 
-    async def drain(self, tenant: str, conversation_id: str, into: JournalSink) -> int:
+    async def drain(
+        self, tenant: str, conversation_id: str, into: JournalSink, *, spares_running: bool = False
+    ) -> int:
+        if spares_running:
+            found = await self._store.open(tenant, conversation_id)
+            if found is not None and found[0].is_running:
+                return 0
         return await self._drainage.drain(tenant, conversation_id, into)
 
     async def drain_effects(self, into: JournalSink) -> int:

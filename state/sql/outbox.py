@@ -86,6 +86,21 @@ class SqlOutbox:
     async def dead(self, item: OutboxItem, *, error: str) -> None:
         await self._change(item.tenant, item.key, status="dead", error=error)
 
+    async def give_back(self, items: Sequence[OutboxItem], *, owner: str) -> None:
+        async def write(connection: Connection) -> None:
+            for item in items:
+                await connection.execute(
+                    sa.update(outbox)
+                    .where(
+                        outbox.c.tenant == item.tenant,
+                        outbox.c.key == item.key,
+                        outbox.c.lease_owner == owner,
+                    )
+                    .values(lease_owner=None, lease_until=None)
+                )
+
+        await self._database.write(write)
+
     async def requeue(self, tenant: str, key: str) -> None:
         """
         An operator's second chance: due now, its attempts forgotten.

@@ -117,6 +117,30 @@ async def test_a_journaled_turn_whose_replica_died_is_taken_over_while_sql_is_st
         assert await log_of(b, intake.conversation_id) == ["one", "from b"]
 
 
+async def test_a_turn_that_two_outages_meet_is_answered_in_the_second(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    """Brought into SQL while it ran, it could be answered only when SQL is back for the second time."""
+    url = killable_postgres.url()
+    async with replica(url, redis_url) as a, replica(url, redis_url, owner="b") as b:
+        first, _, _ = await say(a.conversations, "one", id="1")
+        here = first.conversation_id
+        killable_postgres.kill()
+        two = await a.conversations.intake(message("two", id="2", conversation=here))
+        killable_postgres.start()
+        await b.conversations.drain()
+        await a.conversations.drain()
+        killable_postgres.kill()
+
+        await a.conversations.commit(answer(leased(two), "re: two"))
+
+        assert await reply_of(a, two.turn_id) == "re: two"
+        assert await reply_of(b, two.turn_id) == "re: two"
+        killable_postgres.start()
+        await b.conversations.drain()
+        assert await log_of(b, here) == ["one", "re: one", "two", "re: two"]
+
+
 async def test_a_journaled_turn_that_is_given_back_need_not_run_out(
     killable_postgres: PostgresServer, redis_url: str
 ) -> None:

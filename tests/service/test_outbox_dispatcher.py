@@ -268,6 +268,45 @@ async def test_a_dispatcher_that_leaves_gives_back_what_it_has_not_done(place: P
     assert len(desk.tickets) == 3
 
 
+async def test_what_it_had_claimed_when_the_outbox_went_away_is_done_as_soon_as_that_is_back(
+    place: Place,
+) -> None:
+    class LostOutbox(WatchedOutbox):
+        is_lost = True
+
+        async def done(self, item: OutboxItem, *, reference: str | None) -> None:
+            if self.is_lost:
+                raise DependencyUnavailable("sql")
+            await super().done(item, reference=reference)
+
+        async def retry(self, item: OutboxItem, *, wait_seconds: float, error: str) -> None:
+            raise DependencyUnavailable("sql")
+
+    for number in range(3):
+        await place.promise_ticket(f"effect_{number}")
+    outbox = place.outbox = LostOutbox(place.database)
+    dispatcher = place.dispatcher()
+    with pytest.raises(DependencyUnavailable):
+        await dispatcher.work_once()
+    outbox.is_lost = False
+
+    worked = await dispatcher.work_once()
+
+    assert worked == 3
+    assert len(place.desk.tickets) == 3
+    assert (await outbox.backlog()).waiting == 0
+
+
+async def test_what_is_given_back_is_not_taken_from_another(place: Place) -> None:
+    await place.promise_ticket()
+    items = await place.outbox.claim(owner="one", limit=5, lease_seconds=0.0)
+    await place.outbox.claim(owner="two", limit=5, lease_seconds=30.0)
+
+    await place.outbox.give_back(items, owner="one")
+
+    assert await place.outbox.claim(owner="three", limit=5, lease_seconds=30.0) == ()
+
+
 async def test_what_the_desk_refuses_for_good_is_given_up_and_the_customer_knows(place: Place) -> None:
     item = await place.promise_ticket()
     place.desk.failure = DependencyRejectedInput("tickets")

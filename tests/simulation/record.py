@@ -97,6 +97,7 @@ class OutboxRow:
     status: str = "due"
     due: int = 0
     until: int | None = None
+    owner: str | None = None
     attempts: int = 0
 
 
@@ -575,13 +576,14 @@ class SqlTables:
     def put_outbox(self, item: OutboxItem) -> None:
         self.outbox.setdefault((item.tenant, item.key), OutboxRow(item, due=self.now()))
 
-    def claim_outbox(self, limit: int, lease_seconds: float) -> Sequence[OutboxItem]:
+    def claim_outbox(self, owner: str, limit: int, lease_seconds: float) -> Sequence[OutboxItem]:
         now = self.now()
         due = [row for row in self.outbox.values() if row.status == "due" and row.due <= now]
         due = [row for row in due if row.until is None or row.until < now]
         due.sort(key=lambda row: row.due)
         for row in due[:limit]:
             row.until = now + int(lease_seconds * 1_000_000)
+            row.owner = owner
             row.attempts += 1
         return tuple(msgspec.structs.replace(row.item, attempts=row.attempts) for row in due[:limit])
 
@@ -589,10 +591,16 @@ class SqlTables:
         row = self.outbox.get((item.tenant, item.key))
         if row is None or row.status == "done":
             return
-        row.until = None
+        row.until = row.owner = None
         row.status = status or row.status
         if status is None:
             row.due = self.now() + int(wait_seconds * 1_000_000)
+
+    def give_back_outbox(self, items: Sequence[OutboxItem], owner: str) -> None:
+        for item in items:
+            row = self.outbox.get((item.tenant, item.key))
+            if row is not None and row.owner == owner:
+                row.until = row.owner = None
 
 
 class Way(Protocol):
@@ -687,10 +695,13 @@ class SimulatedRecord:
         await self._link.call("ping", lambda: None, is_read=True)
 
     async def claim(self, *, owner: str, limit: int, lease_seconds: float) -> Sequence[OutboxItem]:
-        return await self._link.call("outbox", lambda: self._tables.claim_outbox(limit, lease_seconds))
+        return await self._link.call("outbox", lambda: self._tables.claim_outbox(owner, limit, lease_seconds))
 
     async def done(self, item: OutboxItem, *, reference: str | None) -> None:
         await self._link.call("outbox_done", lambda: self._tables.change_outbox(item, "done", 0.0))
+
+    async def give_back(self, items: Sequence[OutboxItem], *, owner: str) -> None:
+        await self._link.call("outbox_given_back", lambda: self._tables.give_back_outbox(items, owner))
 
     async def retry(self, item: OutboxItem, *, wait_seconds: float, error: str) -> None:
         await self._link.call("outbox_retry", lambda: self._tables.change_outbox(item, None, wait_seconds))
