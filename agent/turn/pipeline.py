@@ -186,13 +186,20 @@ class TurnPipeline:
         """
         Run the lease's turn, and those that follow it, in the background; after `drain`, leave it to another replica.
 
-        `save_seconds` is what storing the message took that began the turn; a turn that is taken up later has none.
+        `save_seconds` is what storing the message took that began the turn; a turn that is taken up later has none. One lease
+        can come twice: a commit that is repeated, because nobody heard what it came to, names the turn that has begun since.
         """
+        if self._is_running(lease):
+            return
         if self._answers.leaving.is_set():
             self._start(self._store.release(lease))
             return
         self._streams[lease.turn_id] = TurnStream(lease.token)
         self._start(self._run(lease, save_seconds))
+
+    def _is_running(self, lease: Lease) -> bool:
+        stream = self._streams.get(lease.turn_id)
+        return stream is not None and stream.run == lease.token
 
     def _resume_all(self, leases: Sequence[Lease]) -> None:
         for lease in leases:
@@ -226,6 +233,8 @@ class TurnPipeline:
             sharing = self._sharings[lease.turn_id] = Sharing(self._events, lease, stream)
             try:
                 following, result = await self._turn(lease, stream, sharing, save_seconds)
+                if following is not None and self._is_running(following):
+                    following = None
                 save_seconds = 0.0
                 stream.finish(Finished(result=result))
                 if sharing.has_begun:

@@ -386,6 +386,39 @@ async def test_a_commit_that_nobody_took_is_tried_again(database: Database) -> N
     assert text_of(result) == "You said: hello"
 
 
+async def test_a_turn_that_a_repeated_commit_names_again_is_run_once(database: Database) -> None:
+    """The answer to the commit was lost, and the next message has begun its own turn by the time it is repeated."""
+    carried_out, was_repeated = asyncio.Event(), asyncio.Event()
+
+    class LosesTheAnswer(SqlConversationStore):
+        async def commit(self, commit: TurnCommit) -> Lease | None:
+            following = await super().commit(commit)
+            if not carried_out.is_set():
+                carried_out.set()
+                raise DependencyTimeout("sql", may_have_happened=True)
+            was_repeated.set()
+            return following
+
+    ran: list[str] = []
+
+    async def slow(turn: TurnInput, tools: ToolCaller, out: Emitter) -> BrainReply:
+        ran.append(turn.text)
+        if turn.text == "two":
+            await was_repeated.wait()
+            await asyncio.sleep(0.05)
+        return await echo(turn, tools, out)
+
+    turns = pipeline(LosesTheAnswer(database, owner="one", lease_seconds=5), slow)
+    one = await turns.submit(say("one", as_id="1"))
+    await carried_out.wait()
+    two = await turns.submit(say("two", to=one.conversation_id, as_id="2"))
+    result = await turns.wait("default", two.turn_id, seconds=5)
+
+    assert result is not None
+    assert text_of(result) == "You said: two"
+    assert ran == ["one", "two"]
+
+
 async def test_an_effect_ends_before_its_turn_does(store: SqlConversationStore) -> None:
     left: list[float] = []
 
