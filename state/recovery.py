@@ -288,25 +288,40 @@ class StateRecoveryHandler:
         """As bounded in time as `intake`: whose a conversation is may have to be known before."""
         sql_deadline, deadline = self._intake_deadlines()
         try:
-            return await self._ask_sql(
+            found = await self._ask_sql(
                 lambda: self._record.conversation(tenant, conversation_id), deadline=sql_deadline
             )
         except SqlIsDown as down:
             return await self._ask_journal(
                 lambda journal: journal.conversation(tenant, conversation_id), down, deadline=deadline
             )
+        journal = self._journal
+        if found is None and journal is not None and await self._is_ahead(journal, tenant, conversation_id):
+            return await self._quietly(lambda: journal.conversation(tenant, conversation_id))
+        return found
 
     async def messages(
         self, tenant: str, conversation_id: str, *, after: int, limit: int
     ) -> Sequence[Message]:
+        """What the journal alone holds comes behind SQL's: while a turn runs there, it is not drained."""
+        journal = self._journal
+        is_ahead = journal is not None and await self._is_ahead(journal, tenant, conversation_id)
         try:
-            return await self._ask_sql(
+            found = await self._ask_sql(
                 lambda: self._record.messages(tenant, conversation_id, after=after, limit=limit)
             )
         except SqlIsDown as down:
             return await self._ask_journal(
                 lambda journal: journal.messages(tenant, conversation_id, after=after, limit=limit), down
             )
+        if journal is None or not is_ahead or len(found) == limit:
+            return found
+        last, room = found[-1].seq if found else after, limit - len(found)
+        newer = await self._quietly(lambda: journal.messages(tenant, conversation_id, after=last, limit=room))
+        return (*found, *(newer or ()))
+
+    async def _is_ahead(self, journal: Journal, tenant: str, conversation_id: str) -> bool:
+        return bool(await self._quietly(lambda: journal.has_entries(tenant, conversation_id)))
 
     async def append_note(
         self, tenant: str, conversation_id: str, *, key: str, text: str, at: datetime

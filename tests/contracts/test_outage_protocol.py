@@ -141,6 +141,28 @@ async def test_a_turn_that_two_outages_meet_is_answered_in_the_second(
         assert await log_of(b, here) == ["one", "re: one", "two", "re: two"]
 
 
+async def test_what_a_running_turn_keeps_in_the_journal_can_be_read_when_sql_is_back(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    """A conversation of which SQL knows nothing would be nobody's: who writes in it would become another customer."""
+    url = killable_postgres.url()
+    async with replica(url, redis_url) as a, replica(url, redis_url, owner="b") as b:
+        first, _, _ = await say(a.conversations, "one", id="1")
+        killable_postgres.kill()
+        two = await a.conversations.intake(message("two", id="2", conversation=first.conversation_id))
+        new = await a.conversations.intake(
+            message("new", id="3", principal="customer:bea", customer_id="bea")
+        )
+        killable_postgres.start()
+        await b.conversations.drain()
+
+        assert await log_of(b, two.conversation_id) == ["one", "re: one", "two"]
+        assert await log_of(b, new.conversation_id) == ["new"]
+        of_bea = await b.conversations.conversation("default", new.conversation_id)
+
+    assert of_bea is not None and of_bea.customer_id == "bea"
+
+
 async def test_a_journaled_turn_that_is_given_back_need_not_run_out(
     killable_postgres: PostgresServer, redis_url: str
 ) -> None:

@@ -209,10 +209,13 @@ class Ours:
             await self._store.drain()
             for lease in await self._store.claim_unanswered(limit=8):
                 await OurTurn(self, lease, None).save()
+            journal = self._opened.journal
             found = [
                 await self._store.conversation(tenant, each) for (tenant, _), each in self._known.items()
             ]
-            return all(each is not None and each.answered == each.last_user for each in found)
+            return not (journal is not None and await journal.pending()) and all(
+                each is not None and each.answered == each.last_user for each in found
+            )
         return False
 
     async def erase(self) -> None:
