@@ -65,7 +65,10 @@ class Run:
         return 10.0 if self.without else 90.0 if self.is_short else 180.0
 
     def times(self, long: int, short: int) -> int:
-        return short if self.is_short else long
+        """How often a fault comes. What is left out of the protocol shows only where one meets it, so then it comes more often."""
+        if not self.is_short:
+            return long
+        return min(3 * short, long) if self.without else short
 
     def at_most(self, name: str, value: float, limit: float, unit: str = "") -> None:
         self.bounds.append(Bound(name, value, limit, unit=unit))

@@ -109,7 +109,7 @@ async def test_n23_a_write_that_was_carried_out_and_not_confirmed_is_not_there_t
 ) -> None:
     world = world_on_postgres
     async with Relay(world.redis.port) as relay:
-        a = await world.replica(redis_url=relay.url)
+        a = await world.replica(redis_url=relay.url, lease_seconds=1.5)
         await say(a, "one")
         world.sql.kill()
         await say(a, "two")
