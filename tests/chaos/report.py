@@ -65,7 +65,7 @@ class Run:
         return 10.0 if self.without else 90.0 if self.is_short else 180.0
 
     def times(self, long: int, short: int) -> int:
-        """How often a fault comes. What is left out of the protocol shows only where one meets it, so then it comes more often."""
+        """How often a fault comes: more often where a part is left out, which shows only where a fault meets it."""
         if not self.is_short:
             return long
         return min(3 * short, long) if self.without else short

@@ -160,7 +160,8 @@ async def test_what_a_running_turn_keeps_in_the_journal_can_be_read_when_sql_is_
         assert await log_of(b, new.conversation_id) == ["new"]
         of_bea = await b.conversations.conversation("default", new.conversation_id)
 
-    assert of_bea is not None and of_bea.customer_id == "bea"
+    assert of_bea is not None
+    assert of_bea.customer_id == "bea"
 
 
 async def test_a_journaled_turn_that_is_given_back_need_not_run_out(
