@@ -15,7 +15,7 @@ demo: $(VENV)/.run-installed  ## install, load the invented shop, serve it on ht
 	$(BIN)/careline demo
 
 test: $(VENV)/.dev-installed  ## install what the tests need and run every test
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m tests $(PYTEST_FLAGS)
 
 check: $(VENV)/.dev-installed  ## lint, formatting, types, import contracts
 	$(BIN)/ruff check .
@@ -29,9 +29,9 @@ bench: $(VENV)/.dev-installed  ## every figure that the docs quote
 lock: | $(VENV)/bin/python  ## make both lock files anew from pyproject.toml
 	$(BIN)/python -m pip install $(PIP_FLAGS) 'uv>=0.13,<1'
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--custom-compile-command "make lock" --extra semantic --group build --upgrade pyproject.toml -o requirements.lock
+		--custom-compile-command "make lock" --extra semantic --extra broker --extra mcp --extra apprise --extra pydantic-ai --group build --upgrade pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--custom-compile-command "make lock" --extra semantic --group build --group dev -c requirements.lock \
+		--custom-compile-command "make lock" --extra semantic --extra broker --extra mcp --extra apprise --extra pydantic-ai --extra train --group build --group dev -c requirements.lock \
 		pyproject.toml -o requirements-dev.lock
 
 clean:  ## remove the environment and the demo's data

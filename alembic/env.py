@@ -3,7 +3,7 @@ Run the revisions on the connection that `state.sql.migrate` opened, in its tran
 """
 
 from alembic import context
-from state.sql.tables import metadata
+from state.sql.control_tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

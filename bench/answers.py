@@ -52,6 +52,7 @@ _DATA = Path(__file__).resolve().parents[2] / "shared/data"
 _DEVELOPMENT = Path(__file__).with_name("arduino_development.jsonl")
 _GOAL_RIGHT = 40
 _GOAL_UNKNOWN = 16
+_GOAL_WORDS = 120
 _SEED = 7
 _FROM_OTHER_SETS = 400
 _FOLDS = 10
@@ -66,7 +67,7 @@ class SearchTool:
         self._search = SearchKnowledge(knowledge)
         self._call = call
 
-    async def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolOutcome:
+    async def call(self, tool: str, arguments: Mapping[str, Any], *, asks_first: bool = False) -> ToolOutcome:
         if tool != self._search.name:
             refused = Action(
                 call_id="", tool=tool, status=ActionStatus.REFUSED, summary="(only the search is here)"
@@ -162,6 +163,8 @@ async def run(data_dir: Path, embedder: Embedder | None, articles: Sequence[Arti
     right = sum(one.is_right for one in answerable)
     unknown = sum(one.is_right for one in others)
     false = [line for one in asked for line in invented(one.reply, bodies, titles)]
+    citations = [citation for one in asked for citation in one.reply.citations]
+    literal = sum(citation.quote in bodies[citation.article_id] for citation in citations)
     for one in asked:
         if not one.is_right:
             print(
@@ -169,13 +172,17 @@ async def run(data_dir: Path, embedder: Embedder | None, articles: Sequence[Arti
             )
     print(f"right article cited first: {right} of {len(answerable)} (goal {_GOAL_RIGHT})")
     print(f"not known or asked back: {unknown} of {len(others)} (goal {_GOAL_UNKNOWN})")
+    print(f"citations whose quote stands in the article: {literal} of {len(citations)} (goal all)")
+    longest = max(len(one.reply.text.split()) for one in asked)
+    print(f"words of the longest reply: {longest} (goal {_GOAL_WORDS})")
     print(f"sentences that stand in no cited article: {len(false)} (goal 0)")
     for line in false:
         print(f"  invented: {line}")
     print(
         f"one turn of the brain with its search: p50 {statistics.median(one.milliseconds for one in asked):.1f} ms"
     )
-    return right >= _GOAL_RIGHT and unknown >= _GOAL_UNKNOWN and not false
+    is_literal = literal == len(citations) and not false
+    return right >= _GOAL_RIGHT and unknown >= _GOAL_UNKNOWN and is_literal and longest <= _GOAL_WORDS
 
 
 async def index(data_dir: Path, embedder: Embedder | None, articles: Sequence[Article]) -> None:
@@ -218,17 +225,15 @@ async def fit(data_dir: Path, embedder: Embedder | None) -> None:
     held_out = np.zeros(len(found))
     for number in range(_FOLDS):
         seen = fold != number
-        held_out[~seen] = _probabilities(
-            features[~seen], _logistic(features[seen], answers[seen], weights[seen])
+        held_out[~seen] = probabilities(
+            features[~seen], logistic(features[seen], answers[seen], weights[seen])
         )
-    *fitted, bias = _logistic(features, answers, weights)
+    *fitted, bias = logistic(features, answers, weights)
     print(
         {name: round(float(weight), 2) for name, weight in zip(names, fitted, strict=True)},
         f"bias {bias:.2f}",
     )
-    print(
-        f"AUROC in {_FOLDS} folds, development questions: {_auroc(held_out[is_near], answers[is_near]):.3f}"
-    )
+    print(f"AUROC in {_FOLDS} folds, development questions: {auroc(held_out[is_near], answers[is_near]):.3f}")
     print("threshold  answerable kept  development refused  other sets refused")
     for threshold in np.arange(0.1, 0.85, 0.1):
         kept = held_out >= threshold
@@ -255,7 +260,7 @@ def _questions_of_other_sets() -> list[Question]:
     return [Question(text) for text in texts]
 
 
-def _logistic(features: Matrix, answers: npt.NDArray[np.bool_], weights: Matrix) -> Matrix:
+def logistic(features: Matrix, answers: npt.NDArray[np.bool_], weights: Matrix) -> Matrix:
     """Newton's method on the regularised likelihood; the bias comes last and is not regularised."""
     inputs = np.c_[features, np.ones(len(features))]
     ridge = np.diag([0.02] * features.shape[1] + [1e-9])
@@ -268,12 +273,12 @@ def _logistic(features: Matrix, answers: npt.NDArray[np.bool_], weights: Matrix)
     return coefficients
 
 
-def _probabilities(features: Matrix, coefficients: Matrix) -> Matrix:
+def probabilities(features: Matrix, coefficients: Matrix) -> Matrix:
     probabilities: Matrix = 1 / (1 + np.exp(-np.c_[features, np.ones(len(features))] @ coefficients))
     return probabilities
 
 
-def _auroc(scores: Matrix, answers: npt.NDArray[np.bool_]) -> float:
+def auroc(scores: Matrix, answers: npt.NDArray[np.bool_]) -> float:
     above = scores[answers][:, None] - scores[~answers][None, :]
     return float((above > 0).mean() + 0.5 * (above == 0).mean())
 

@@ -41,6 +41,7 @@ from agent.brain.grounded_reply import GroundedReply
 from agent.brain.grounding import Grounds
 from agent.demo import shop
 from agent.turn.stream import TurnStream
+from bench.lean_handler import GOAL_OVER_LEAN
 from bench.load import CUSTOMER, KEY, QUESTION, Customers
 from bench.model_server import reply_about
 from core.identity import DEFAULT_TENANT
@@ -166,23 +167,23 @@ class Stage:
         )
 
     def naive(self) -> Program:
+        return self._handler(
+            "naive", {"NAIVE_DATABASE_URL": self.database_url(), "NAIVE_REDIS_URL": self.redis_url()}
+        )
+
+    def lean(self) -> Program:
+        self._databases += 1
+        return self._handler(
+            "lean", {"LEAN_DATABASE": str(self.folder / "lean.db"), "LEAN_REDIS_URL": self.redis_url()}
+        )
+
+    def _handler(self, name: str, servers: dict[str, str]) -> Program:
         port = free_port()
+        app = f"bench.{name}_handler:app"
+        settings = {"MODEL_URL": self.model_url, "KEY": KEY, "CUSTOMERS": str(CUSTOMERS)}
+        variables = servers | {f"{name.upper()}_{key}": value for key, value in settings.items()}
         return self._stack.enter_context(
-            Program(
-                self.folder,
-                "uvicorn",
-                "bench.naive_handler:app",
-                "--port",
-                str(port),
-                port=port,
-                variables={
-                    "NAIVE_DATABASE_URL": self.database_url(),
-                    "NAIVE_REDIS_URL": self.redis_url(),
-                    "NAIVE_MODEL_URL": self.model_url,
-                    "NAIVE_KEY": KEY,
-                    "NAIVE_CUSTOMERS": str(CUSTOMERS),
-                },
-            )
+            Program(self.folder, "uvicorn", app, "--port", str(port), port=port, variables=variables)
         )
 
 
@@ -236,15 +237,15 @@ class Measured:
         )
 
 
-def compare(stage: Stage, *, turns: int, rounds: int) -> tuple[Measured, Measured]:
-    """Ours and the naive one, by turns."""
-    ours, naive = Measured(stage.careline()), Measured(stage.naive())
-    for each in (ours, naive):
+def compare(stage: Stage, *, turns: int, rounds: int) -> tuple[Measured, Measured, Measured]:
+    """Ours, the naive one and the lean one, by turns."""
+    compared = (Measured(stage.careline()), Measured(stage.naive()), Measured(stage.lean()))
+    for each in compared:
         each.warm_up()
     for _ in range(rounds):
-        ours.round(turns)
-        naive.round(turns)
-    return ours, naive
+        for each in compared:
+            each.round(turns)
+    return compared
 
 
 def with_articles(stage: Stage, *, turns: int, rounds: int) -> Measured:
@@ -356,14 +357,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             pstats.Stats(profiler).sort_stats("tottime").print_stats(60)
             pstats.Stats(profiler).sort_stats("cumulative").print_stats(140)
             return
-        ours, naive = compare(stage, turns=options.turns, rounds=options.rounds)
+        ours, naive, lean = compare(stage, turns=options.turns, rounds=options.rounds)
         figures = {
             "cpu_ms": ours.cpu_seconds * 1000,
             "naive_cpu_ms": naive.cpu_seconds * 1000,
             "naive_over_ours": naive.cpu_seconds / ours.cpu_seconds,
+            "lean_cpu_ms": lean.cpu_seconds * 1000,
+            "ours_over_lean": ours.cpu_seconds / lean.cpu_seconds,
+            "goal_over_lean": GOAL_OVER_LEAN,
         }
         print(ours.row("careline, nothing to search"))
         print(naive.row("naive handler"))
+        print(lean.row("lean handler"))
         if not options.brief:
             searching = with_articles(stage, turns=options.turns, rounds=options.rounds)
             print(searching.row("careline, a new question embedded, searched"))
@@ -382,8 +387,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--turns", type=int, default=640, help="a round")
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--turns", type=int, default=640, help="a round (default 640)")
+    parser.add_argument("--rounds", type=int, default=4, help="of each handler, by turns (default 4)")
     parser.add_argument("--postgres", action="store_true", help="in place of SQLite")
     parser.add_argument(
         "--token-seconds", type=float, default=0.0, help="pause of the model between two words"

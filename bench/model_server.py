@@ -4,7 +4,8 @@ An OpenAI-compatible model server that costs next to nothing, for measuring the 
     python -m bench.model_server PORT [--token-seconds 0.01]
 
 Its first answer to a customer's message looks the account up, its second quotes the order that the look-up found, in three
-sentences; streamed a word an event where a stream is asked for, else at once. One process, raw HTTP/1.1 with keep-alive.
+sentences, or asks which order where there was none; who offers no tools, wants a conversation's notes, in their JSON. Streamed a
+word an event where a stream is asked for, else at once. One process, raw HTTP/1.1 with keep-alive.
 """
 
 import argparse
@@ -16,6 +17,16 @@ from typing import Any, cast
 import uvloop
 
 CALL_ID = "call_account"
+NOTES = json.dumps(
+    {
+        "wants": "The state of an order.",
+        "answered": "It has been shipped.",
+        "done": "",
+        "open": "",
+        "names_and_numbers": [],
+    }
+)
+_NO_ORDER = "Which order do you mean?"
 _ORDER = re.compile(rb"QC\d{6}")
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length:\s*(\d+)")
 
@@ -74,12 +85,17 @@ class ModelProtocol(asyncio.Protocol):
 
 
 def _message(request: bytes) -> tuple[dict[str, Any], str]:
+    if CALL_ID.encode() not in request and b'"tools"' not in request:
+        return {"role": "assistant", "content": NOTES}, "stop"
     if CALL_ID.encode() not in request:
         function = {"name": "customer_info", "arguments": '{"about":"orders"}'}
         call = {"id": CALL_ID, "type": "function", "function": function}
         return {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
-    order = _ORDER.findall(request)[-1]  # the tool's result comes last
-    return {"role": "assistant", "content": reply_about(order.decode())}, "stop"
+    orders = _ORDER.findall(request)
+    if not orders:
+        return {"role": "assistant", "content": _NO_ORDER}, "stop"
+    # The tool's result comes last.
+    return {"role": "assistant", "content": reply_about(orders[-1].decode())}, "stop"
 
 
 def _deltas(message: dict[str, Any], finish: str) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ What a Redis address says: one server, a Sentinel's service, or a cluster; and w
 
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 REDIS_SHAPE = (
     "must be redis://HOST:PORT/DB, rediss://…, unix://PATH, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB or "
@@ -43,6 +43,8 @@ def redis_address(text: str) -> RedisAddress:
     """
     scheme, separator, rest = text.partition("://")
     if separator and scheme in _PLAIN:
+        if scheme != "unix":
+            _check_server(text)
         return RedisAddress(form="server", url=text)
     if not separator or scheme not in _FORMS:
         raise ValueError(REDIS_SHAPE)
@@ -65,6 +67,20 @@ def redis_address(text: str) -> RedisAddress:
         sentinel_password=options.get("sentinel_password"),
         is_encrypted=scheme.startswith("rediss"),
     )
+
+
+def _check_server(url: str) -> None:
+    """redis-py takes a database that is no number for 0, and fails on the port only when it connects."""
+    parts = urlsplit(url)
+    try:
+        is_port = parts.port is None or parts.port > 0
+    except ValueError:
+        is_port = False
+    if not is_port:
+        raise ValueError(f"the port of {parts.hostname!r} must be a number from 1 to 65535")
+    database = parts.path.strip("/")
+    if database and not (database.isascii() and database.isdigit()):
+        raise ValueError(f"the database must be a number, as in {parts.scheme}://HOST:PORT/0")
 
 
 def _node(text: str, default_port: int) -> tuple[str, int]:

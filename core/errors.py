@@ -170,10 +170,12 @@ class Conflict(CallerError):
 
 
 class DuplicateFound(Conflict):
-    """It is there already; `existing` names it."""
+    """It is there already, or nearly; `existing` names it, `can_be_added_to` says whether more can be put into it."""
 
-    def __init__(self, message: str = "", *, existing: str | None = None) -> None:
-        super().__init__(message, reason="duplicate")
+    def __init__(
+        self, message: str = "", *, existing: str | None = None, can_be_added_to: bool = False
+    ) -> None:
+        super().__init__(message, reason="similar" if can_be_added_to else "duplicate")
         self.existing = existing
 
 
@@ -237,6 +239,8 @@ class DependencyUnavailable(DependencyError):
 
 
 class DependencyTimeout(DependencyError):
+    """No answer in time; `reason="request_timeout"`: it answered (408) that our request did not come in time."""
+
     error_type = ErrorType.TIMEOUT_ERROR
     status = 504
     code = "timeout_error"
@@ -283,12 +287,31 @@ class DependencyForbidsUs(DependencyRefusedUs):
 
 
 class DependencyRejectedInput(DependencyError):
-    """It understood us and says that the data is wrong, e.g. `reason="invalid_address"`. Proves that it is alive."""
+    """
+    It understood us and says that the data is wrong, e.g. `reason="invalid_address"`. Proves that it is alive.
+
+    `answer` is the beginning of what it said. It may quote the customer: it is for who works on the case, and for no log.
+    """
 
     error_type = ErrorType.VALIDATION_ERROR
     status = 422
     code = "validation_error"
     may_retry = False
+
+    def __init__(
+        self,
+        dependency: str,
+        message: str = "",
+        *,
+        reason: str | None = None,
+        retry_after: float | None = None,
+        may_have_happened: bool = False,
+        answer: str | None = None,
+    ) -> None:
+        super().__init__(
+            dependency, message, reason=reason, retry_after=retry_after, may_have_happened=may_have_happened
+        )
+        self.answer = answer
 
 
 class ToolError(CarelineError):
@@ -304,7 +327,18 @@ class ToolMisconfigured(ToolError):
 
 
 class ToolExecutionFailed(ToolError):
-    """A tool broke in a way that no other class names."""
+    """A tool broke in a way that no other class names. `told` is what a brain may read of it, as data: it can mend its call."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        reason: str | None = None,
+        retry_after: float | None = None,
+        told: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, retry_after=retry_after)
+        self.told: Mapping[str, Any] = told or {}
 
 
 class StateError(CarelineError):

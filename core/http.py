@@ -6,9 +6,11 @@ Adapters get a client, and hand what it raises to `translate` and what it answer
 
 import math
 import socket
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from typing import Protocol
 
@@ -29,10 +31,15 @@ from core.errors import (
     RateLimited,
     ToolMisconfigured,
 )
+from core.http_limits import ENCODINGS, AnswerTooLarge, LimitedTransport
 from core.http_stream import Origin, StreamedAnswer, StreamTransport, end_head, head_of, origin_of
 
 _CONNECTOR_LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=20.0)
+_ONE_USE_LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=0)
 _CONNECT_SECONDS = 2.0
+_ANSWER_BYTES = 8 * 1024 * 1024
+MODEL_ANSWER_BYTES = 32 * 1024 * 1024
+"""A stream spends a few hundred bytes on each word, hidden ones included."""
 _LONGEST_RETRY_AFTER = 86_400.0
 
 
@@ -43,20 +50,33 @@ def make_client(
     timeout_seconds: float,
     connect_seconds: float = _CONNECT_SECONDS,
     headers: Mapping[str, str] | None = None,
+    answer_bytes: int = _ANSWER_BYTES,
+    keeps_connections: bool = True,
+    tls: ssl.SSLContext | None = None,
 ) -> httpx.AsyncClient:
     """
     For connectors: calls may have effects, so it uses httpx's own transport, whose errors say what was sent.
 
-    Repeats nothing by itself, follows no redirects, and reads neither proxies nor credentials from the
-    environment.
+    Repeats nothing by itself, follows no redirects, keeps no cookies, and reads neither proxies nor credentials from
+    the environment. An answer that is larger than `answer_bytes`, or has not ended `connect_seconds` and `timeout_seconds` after
+    its request began, is given up. `tls` None: whoever the machine's usual authorities vouch for.
     """
+    transport = httpx.AsyncHTTPTransport(
+        verify=tls if tls is not None else True,
+        limits=_CONNECTOR_LIMITS if keeps_connections else _ONE_USE_LIMITS,
+        trust_env=False,
+        retries=0,
+    )
     return httpx.AsyncClient(
-        transport=httpx.AsyncHTTPTransport(limits=_CONNECTOR_LIMITS, trust_env=False, retries=0),
+        transport=LimitedTransport(
+            transport, total_seconds=timeout_seconds + connect_seconds, answer_bytes=answer_bytes
+        ),
         base_url=base_url,
         timeout=_timeout(timeout_seconds, connect_seconds),
         follow_redirects=False,
         trust_env=False,
-        headers=_headers(dependency, headers),
+        headers={"Accept-Encoding": ENCODINGS, **_headers(dependency, headers)},
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
     )
 
 
@@ -67,18 +87,19 @@ def make_model_client(
     timeout_seconds: float,
     connect_seconds: float = _CONNECT_SECONDS,
     headers: Mapping[str, str] | None = None,
+    answer_bytes: int = MODEL_ANSWER_BYTES,
 ) -> "StreamingClient":
     """
     For language models: hundreds of slow calls at once, none with an effect, so it uses a leaner transport.
 
-    `timeout_seconds` is the longest silence, not the longest answer. Needs a running loop from its first
-    request on.
+    `timeout_seconds` is the longest silence, not the longest answer; an answer of more than `answer_bytes` is given up. Needs a
+    running loop from its first request on.
     """
     return StreamingClient(
-        StreamTransport(),
+        StreamTransport(answer_bytes=answer_bytes),
         base_url=base_url,
         timeout=_timeout(timeout_seconds, connect_seconds),
-        headers=_headers(dependency, headers),
+        headers={"Accept-Encoding": "identity", **_headers(dependency, headers)},
     )
 
 
@@ -169,6 +190,13 @@ def translate(dependency: str, exc: Exception) -> CarelineError:  # noqa: PLR091
             return _not_connected(dependency, exc)
         case httpx.NetworkError() | httpx.RemoteProtocolError():
             return NetworkFailed(dependency, f"{dependency}: the connection broke", may_have_happened=True)
+        case AnswerTooLarge():
+            return ExternalApiFailed(
+                dependency,
+                f"{dependency}: the answer is too large",
+                reason="answer_too_large",
+                may_have_happened=True,
+            )
         case httpx.DecodingError() | httpx.TooManyRedirects():
             return ExternalApiFailed(dependency, f"{dependency}: unreadable answer", may_have_happened=True)
         case httpx.UnsupportedProtocol() | httpx.InvalidURL():
@@ -199,7 +227,7 @@ def raise_for_answer(dependency: str, response: Answered, *, now: datetime | Non
         case 404 | 410:
             raise NotFound(said)
         case 408:
-            raise DependencyTimeout(dependency, said, retry_after=wait)
+            raise DependencyTimeout(dependency, said, reason="request_timeout", retry_after=wait)
         case 409:
             raise Conflict(said)
         case 429:

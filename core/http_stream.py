@@ -15,6 +15,8 @@ import aiohappyeyeballs
 import httpx
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from core.http_limits import AnswerTooLarge
+
 _KEPT_SECONDS = 20.0
 _MOST_KEPT = 200
 _SECOND_ADDRESS_SECONDS = 0.25
@@ -35,8 +37,9 @@ class StreamedAnswer:
     The parser of its connection calls the methods `on_…`.
     """
 
-    def __init__(self, connection: "_Connection") -> None:
+    def __init__(self, connection: "_Connection", answer_bytes: int) -> None:
         self.status_code = 0
+        self._left_bytes = answer_bytes
         self._connection = connection
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._raw_headers: list[tuple[bytes, bytes]] = []
@@ -74,6 +77,7 @@ class StreamedAnswer:
         Raises:
             httpx.ReadTimeout: nothing came for `within_seconds`.
             httpx.TransportError: the answer broke off.
+            AnswerTooLarge: it is larger than it may be.
         """
         while not self._pieces:
             if self._failure is not None:
@@ -107,6 +111,11 @@ class StreamedAnswer:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as exc:
             self._fail(httpx.RemoteProtocolError(f"no HTTP answer: {type(exc).__name__}"))
+            return
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            self._pieces.clear()
+            self._fail(AnswerTooLarge("the answer is too large"))
             return
         if self._is_complete:
             self._end(may_be_kept=self._is_kept_alive)
@@ -183,9 +192,13 @@ class StreamedAnswer:
 
 
 class StreamTransport(httpx.AsyncBaseTransport):
-    """Belongs to one event loop. Repeats nothing, follows nothing, and reads nothing from the environment."""
+    """
+    Belongs to one event loop. Repeats nothing, follows nothing, and reads nothing from the environment. An answer of more than
+    `answer_bytes`, its head and the lengths between its pieces included, is given up.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, answer_bytes: int) -> None:
+        self._answer_bytes = answer_bytes
         self._ssl = httpx.create_ssl_context(trust_env=False)
         self._ssl.set_alpn_protocols(["http/1.1"])
         self._kept: dict[Origin, list[_Connection]] = {}
@@ -202,7 +215,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
             httpx.TransportError: it was sent, at least in part, and no answer came.
         """
         connection = self._take_kept(origin) or await self._connect(origin, connect_seconds)
-        answer = connection.ask(head, body)
+        answer = connection.ask(head, body, self._answer_bytes)
         try:
             await answer.head(read_seconds)
         except BaseException:
@@ -221,6 +234,9 @@ class StreamTransport(httpx.AsyncBaseTransport):
             connect_seconds=timeout.get("connect") or _FOR_EVER,
             read_seconds=read_seconds,
         )
+        if answer.header(b"content-encoding") not in ("", "identity"):
+            answer.close()
+            raise httpx.DecodingError("an encoded answer, which may be of any size")
         return httpx.Response(
             answer.status_code,
             headers=answer.headers,
@@ -302,8 +318,8 @@ class _Connection(asyncio.Protocol):
             self._answer.lost(exc)
         self._gone.set_result(None)
 
-    def ask(self, head: bytes, body: bytes) -> StreamedAnswer:
-        self._answer = answer = StreamedAnswer(self)
+    def ask(self, head: bytes, body: bytes, answer_bytes: int) -> StreamedAnswer:
+        self._answer = answer = StreamedAnswer(self, answer_bytes)
         if self._transport is None:
             answer.lost(None)
         else:

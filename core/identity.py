@@ -5,12 +5,31 @@ Made once per request by `agent.api.security`; everything that belongs to a cust
 what a model or a message claims.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+
+from core.ids import derived_id
 
 DEFAULT_TENANT = "default"
 VISITOR_CUSTOMER_PREFIX = "anon_"
 """Customers made by POST /v1/visitors; nobody else's id begins like this."""
+
+
+_UNNAMED_CUSTOMER = re.compile(r"cust_[a-z2-7]{24}")
+
+
+def unnamed_customer(tenant: str, principal: str, client_message_id: str) -> str:
+    """The customer of a conversation that a trusted caller began for nobody in particular."""
+    return derived_id("cust", tenant, principal, client_message_id)
+
+
+class Audience(StrEnum):
+    """Whom an article is for, the widest first; who may read one of these may read those before it too."""
+
+    PUBLIC = "public"
+    CUSTOMER = "customer"
+    INTERNAL = "internal"
 
 
 class CallerKind(StrEnum):
@@ -45,9 +64,24 @@ class Caller:
         return self.kind in (CallerKind.SERVER, CallerKind.LOCAL)
 
     @property
+    def may_operate(self) -> bool:
+        """Whether it may read what customers must not: how turns came about."""
+        return self.kind is CallerKind.LOCAL or self.role in (Role.OPERATOR, Role.ADMIN)
+
+    @property
     def has_account(self) -> bool:
         """Whether customer data may be looked up for `customer_id`: visitors are strangers."""
         return self.kind is not CallerKind.VISITOR and self.customer_id is not None
+
+    @property
+    def audience(self) -> Audience:
+        """
+        The articles that may be shown: a visitor, and whoever is not named, is anybody.
+
+        Never `INTERNAL`: what is done in a conversation is done for its customer.
+        """
+        is_named = self.has_account and not _UNNAMED_CUSTOMER.fullmatch(self.customer_id or "")
+        return Audience.CUSTOMER if is_named else Audience.PUBLIC
 
     @property
     def principal(self) -> str:

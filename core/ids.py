@@ -5,7 +5,10 @@ A derived id is a keyed digest of its parts, so a replica that repeats work arri
 """
 
 import hashlib
+import random
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _DERIVED_BYTES = 15  # 24 base32 characters: no collision to be expected below 10^17 ids
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
@@ -16,11 +19,24 @@ _PAIRS = tuple(first + second for first in _LETTERS for second in _LETTERS)
 _SHIFTS = range(8 * _DERIVED_BYTES - 10, -1, -10)
 _RECEIPT_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # nothing that a customer misreads on the phone
 _RECEIPT_LENGTH = 10
+_random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
 
 def new_id(prefix: str) -> str:
     """A fresh random id such as `conv_k3…`."""
-    return f"{prefix}_{secrets.token_bytes(_RANDOM_LETTERS).translate(_TO_LETTERS).decode('ascii')}"
+    return f"{prefix}_{_random_bytes(_RANDOM_LETTERS).translate(_TO_LETTERS).decode('ascii')}"
+
+
+@contextmanager
+def ids_from(rng: random.Random) -> Iterator[None]:
+    """In this whole process ids are drawn from `rng`, so that its seed tells them: for replays, which serve nobody."""
+    global _random_bytes  # noqa: PLW0603 - everything makes ids, and nothing is told how
+    before = _random_bytes
+    _random_bytes = rng.randbytes
+    try:
+        yield
+    finally:
+        _random_bytes = before
 
 
 def derived_id(prefix: str, *parts: str) -> str:

@@ -91,8 +91,27 @@ class Timings(msgspec.Struct, frozen=True):
     save: float = 0.0
 
 
+class AnsweringAgent(msgspec.Struct, frozen=True):
+    """The deployment that answered, and which version of which definition it serves."""
+
+    deployment_id: str
+    definition_id: str
+    slug: str
+    version: int
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens that the servers of language models counted for a turn, all of its model answers together."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
 class TurnResult(msgspec.Struct, frozen=True):
-    """The answer of POST /v1/chat. `message_id` is the first customer message that the turn covers."""
+    """
+    The answer of POST /v1/chat. `message_id` is the first customer message that the turn covers; `agent` is None where nothing
+    is deployed. `usage` is zero where no language model was asked, None where not every answer was counted.
+    """
 
     conversation_id: str
     turn_id: str
@@ -105,10 +124,17 @@ class TurnResult(msgspec.Struct, frozen=True):
     model: str | None = None
     durability: Durability = Durability.SQL
     timings_ms: Timings = Timings()
+    usage: Usage | None = None
+    agent: AnsweringAgent | None = None
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One entry of a conversation's append-only log. `seq` counts from 1 without gaps."""
+    """
+    One entry of a conversation's append-only log. `seq` counts from 1 without gaps.
+
+    `email` is the sender's, as their credentials gave it with this message: what is opened for it is answered there. No right
+    follows from it, and clients are not told it.
+    """
 
     message_id: str
     seq: int
@@ -120,3 +146,4 @@ class Message(msgspec.Struct, frozen=True):
     citations: tuple[Citation, ...] = ()
     degraded: tuple[DegradedPart, ...] = ()
     metadata: dict[str, Any] | None = None
+    email: str | None = None

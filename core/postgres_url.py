@@ -11,6 +11,8 @@ _PARTS = re.compile(
     re.DOTALL,
 )
 _WRITABLE = ("read-write", "primary")
+_TARGETS = ("any", *_WRITABLE, "read-only", "standby", "prefer-standby")
+"""Of libpq."""
 
 
 def with_hosts_in_query(url: str) -> str:
@@ -34,6 +36,8 @@ def with_hosts_in_query(url: str) -> str:
     elif len(named) > 1 or any("," in value for value in named):
         nodes = _queried(named, ports)
     else:
+        _check_port(parts["hosts"], [*named, ""][0], ports)
+        _check_target(dict(query).get("target_session_attrs", "any"))
         return url
     wanted = dict(query).get("target_session_attrs", _WRITABLE[0])
     if wanted not in _WRITABLE:
@@ -51,6 +55,21 @@ def with_hosts_in_query(url: str) -> str:
         f"{parts['scheme']}://{parts['credentials'] or ''}{parts['path'] or '/'}"
         f"?{urlencode(pairs, safe=',:', quote_via=quote)}"
     )
+
+
+def _check_target(wanted: str) -> None:
+    if wanted not in _TARGETS:
+        raise ValueError(f"target_session_attrs={wanted} is not known: use one of {', '.join(_TARGETS)}")
+
+
+def _check_port(before_path: str, named: str, ports: list[str]) -> None:
+    """Without a host it is that of a socket."""
+    if before_path.startswith(":"):
+        _port(before_path[1:], named)
+    elif before_path:
+        _node(before_path)
+    for port in ports:
+        _port(port, named or before_path)
 
 
 def _queried(named: list[str], ports: list[str]) -> list[tuple[str, str]]:

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from core.identity import Audience
+from core.ids import derived_id
+
 
 class Order(msgspec.Struct, frozen=True):
     order_id: str
@@ -43,7 +46,11 @@ class TicketStatus(StrEnum):
 
 
 class NewTicket(msgspec.Struct, frozen=True):
-    """What a customer asks for. `key` is the idempotency key, `receipt` the number the customer already has."""
+    """
+    What a customer asks for. `key` is the idempotency key, `receipt` the number the customer already has.
+
+    `adds_to` is the reference of the customer's own ticket to which the words shall be added, in place of a new ticket.
+    """
 
     key: str
     receipt: str
@@ -52,6 +59,18 @@ class NewTicket(msgspec.Struct, frozen=True):
     subject: str
     description: str
     contact: str | None = None
+    adds_to: str | None = None
+
+
+class Recognition(StrEnum):
+    """How a ticket desk can be kept from opening a ticket twice when the same one is asked for again."""
+
+    KEY = "key"
+    """It knows the key: opening again gives the same ticket."""
+    LOOKUP = "lookup"
+    """It does not, but can be asked which ticket a key belongs to (by an external reference)."""
+    NONE = "none"
+    """Neither: where the fate of a call is not known, a person has to look."""
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -68,17 +87,50 @@ class Ticket(msgspec.Struct, frozen=True):
 
 
 class Notification(msgspec.Struct, frozen=True):
-    """`key` makes a repeat recognisable; `address` belongs to the customer the turn is for, never to a model's argument."""
+    """
+    `key` makes a repeat recognisable; `address` belongs to the customer the turn is for, never to a model's argument.
+    `timezone` is that customer's, an IANA name.
+    """
 
     key: str
     channel: str
     address: str
     subject: str
     body: str
+    timezone: str | None = None
+
+
+def recipient_of(channel: str, address: str) -> str:
+    """Stands for an address where it need only be recognised: the records about sendings hold none."""
+    return derived_id("rcpt", channel, address.strip().casefold())
+
+
+class Bounce(msgspec.Struct, frozen=True):
+    """An address that a channel's provider found not to work, and when."""
+
+    address: str
+    reason: str
+    at: datetime
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """
+    Whether a notification may go out now. `go`: it is noted as begun. `wait`: not before `wait_seconds`, because of `why`.
+    `sent`: the same text has just gone to this address, as `reference`. `doubtful`: it may have.
+    """
+
+    answer: Literal["go", "wait", "sent", "doubtful"]
+    wait_seconds: float = 0.0
+    why: str = ""
+    reference: str | None = None
 
 
 class Article(msgspec.Struct, frozen=True):
-    """A help article as ingested. `body` is Markdown or plain text; `content_hash` covers title, body and url."""
+    """
+    A help article as ingested. `body` is Markdown or plain text; `content_hash` covers all that the source says of it.
+
+    From `expires_at` on it is not found any more. `version` is that of the knowledge base in which it came to be as it is.
+    """
 
     article_id: str
     title: str
@@ -89,6 +141,19 @@ class Article(msgspec.Struct, frozen=True):
     source: str = ""
     content_hash: str = ""
     updated_at: datetime | None = None
+    audience: Audience = Audience.PUBLIC
+    expires_at: datetime | None = None
+    version: int = 0
+
+
+class Release(msgspec.Struct, frozen=True):
+    """A version of a tenant's knowledge base: what an ingest came to. `note` says what it changed."""
+
+    version: int
+    at: datetime
+    articles: int
+    note: str = ""
+    is_served: bool = False
 
 
 class Passage(msgspec.Struct, frozen=True):
@@ -111,6 +176,19 @@ class Passage(msgspec.Struct, frozen=True):
     language: str = "en"
 
 
+class TeamChannel(StrEnum):
+    """
+    Ways to the company's own team. Names that customers' channels never have, so a version that does not know them sends nothing
+    over them, and leaves it to one that does.
+    """
+
+    EMAIL = "handoff.email"
+    WEBHOOK = "handoff.webhook"
+
+
+_TEAM_CHANNELS = frozenset(TeamChannel)
+
+
 class OutboxKind(StrEnum):
     TICKET = "ticket"
     NOTIFICATION = "notification"
@@ -121,7 +199,9 @@ class OutboxItem(msgspec.Struct, frozen=True):
     An effect to be carried out later, exactly once per (tenant, key).
 
     Written in the commit of the turn that promised it, so the promise and the work cannot part. `payload` is a `NewTicket` or a
-    `Notification` as builtins (`msgspec.to_builtins`).
+    `Notification` as builtins (`msgspec.to_builtins`); `recipient` is whom the latter is for (`recipient_of`). `attempts` counts
+    from 1, and from 0 for what an operator has looked at and put back. With an `error` it is put there for a person, who must
+    look at it first.
     """
 
     key: str
@@ -131,6 +211,13 @@ class OutboxItem(msgspec.Struct, frozen=True):
     payload: dict[str, Any]
     locale: str = "en"
     attempts: int = 0
+    recipient: str | None = None
+    error: str | None = None
+
+    @property
+    def is_for_team(self) -> bool:
+        """It is no promise to the customer, who hears nothing of it."""
+        return self.kind is OutboxKind.NOTIFICATION and self.payload.get("channel") in _TEAM_CHANNELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +245,26 @@ class SearchResult(msgspec.Struct, frozen=True):
     """
     Passages best first; empty means that nothing fits.
 
-    `is_lexical_only` says that the vectors could not be asked, `built_at` when the index was made.
+    `is_lexical_only` says that the vectors could not be asked, `built_at` when the index was made, `is_stand_in` that the
+    company's own search was down and what was ingested was searched in its place.
     """
 
     passages: tuple[Passage, ...] = ()
     is_lexical_only: bool = False
     built_at: datetime | None = None
+    is_stand_in: bool = False
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a customer thinks of an answer: a score from 1 to 5, or thumbs `up` or `down`. `given_by` is the caller's principal; each
+    has one word on a turn, the last.
+    """
+
+    conversation_id: str
+    turn_id: str
+    given_by: str
+    score: int | None = None
+    thumbs: Literal["up", "down"] | None = None
+    comment: str | None = None
+    at: datetime

@@ -17,6 +17,7 @@ def message_from(message: IncomingMessage, *, message_id: str, turn_id: str, seq
         turn_id=turn_id,
         client_message_id=message.client_message_id,
         metadata=message.metadata,
+        email=message.email,
     )
 
 

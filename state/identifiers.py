@@ -20,6 +20,11 @@ def note_id(tenant: str, conversation_id: str, key: str) -> str:
     return derived_id("msg", tenant, conversation_id, "note", key)
 
 
+def operator_message_id(tenant: str, conversation_id: str, text: str, *, last_user: int) -> str:
+    """Of what a person says after the customer's message `last_user`: the same words again are the same message."""
+    return derived_id("msg", tenant, conversation_id, "operator", str(last_user), text)
+
+
 def turn_id_of(tenant: str, conversation_id: str, first_message_id: str) -> str:
     return derived_id("turn", tenant, conversation_id, first_message_id)
 

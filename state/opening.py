@@ -6,29 +6,36 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.clock import Clock
+from core.resilience.interference import Interference
 from core.settings import Settings
 from state.events import RecoveringTurnEvents
 from state.recovery import RecoveryTimes, StateRecoveryHandler
-from state.redis.client import open_redis
-from state.redis.copy import RedisStateCopy
-from state.redis.durability import RedisDurability
-from state.redis.events import LONGEST_BLOCK_SECONDS, RedisTurnEvents
-from state.redis.journal import RedisJournal
-from state.redis.journal_store import JOURNAL_TAG
-from state.redis.secrets import RedisSecrets
 from state.secrets import SharedSecrets
+from state.sql.control import SqlControlStore
 from state.sql.conversations import SqlConversationStore
 from state.sql.customers import SqlCustomerDirectory
-from state.sql.engine import Database
+from state.sql.engine import Database, async_url
 from state.sql.events import SqlTurnEvents
+from state.sql.explanations import SqlExplanations, SqlFeedback
+from state.sql.handoffs import SqlHandoffs
 from state.sql.knowledge import SqlArticles, SqlEmbeddings
 from state.sql.migrate import Branch, upgrade
+from state.sql.notifications import SqlNotificationLog
 from state.sql.outbox import SqlOutbox
+from state.sql.pages import SqlPages
 from state.sql.secrets import SqlSecrets
 from state.sql.tickets import SqlTicketDesk
 from state.store import CallGuard, TurnEvents
+
+if TYPE_CHECKING:
+    from state.redis.copy import RedisStateCopy
+    from state.redis.journal import RedisJournal
+    from state.redis.opening import RedisStores
+    from state.redis.probes import RedisProbePermits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +47,25 @@ class OpenState:
 
     conversations: StateRecoveryHandler
     events: TurnEvents
+    handoffs: SqlHandoffs
     outbox: SqlOutbox
+    notifications: SqlNotificationLog
     customers: SqlCustomerDirectory
     tickets: SqlTicketDesk
     articles: SqlArticles
     embeddings: SqlEmbeddings
+    pages: SqlPages
     secrets: SharedSecrets
+    explanations: SqlExplanations
+    recordings: SqlExplanations
+    feedback: SqlFeedback
+    control: SqlControlStore
     database: Database
     customers_database: Database
     tickets_database: Database
-    copy: RedisStateCopy | None
-    journal: RedisJournal | None
+    copy: "RedisStateCopy | None"
+    journal: "RedisJournal | None"
+    probe_permits: "RedisProbePermits | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +97,27 @@ def migrations(settings: Settings) -> Sequence[Migration]:
     ):
         if url is None:
             own[dependency] = branch
-        else:
+        elif (
+            dependency != "customers" or settings.customers_sql is None
+        ):  # the company's own tables are not ours to change
             found.append(Migration(url, {dependency: branch}))
     return (*found, Migration(settings.database_url, own))
+
+
+def customers_setting(settings: Settings) -> str:
+    """The variable that names the database with the customers."""
+    own = settings.customers_database_url
+    return "CARELINE_DATABASE_URL" if own is None else "CARELINE_CUSTOMERS_DATABASE_URL"
+
+
+def is_in_process(url: str) -> bool:
+    """Whether a database is a file that this process reads by itself."""
+    return async_url(url).get_backend_name() == "sqlite"
+
+
+def empty_record(path: Path) -> None:
+    """A file with all tables of this version, and nothing in them. Blocking."""
+    upgrade(f"sqlite:///{path}")
 
 
 async def migrate(settings: Settings) -> None:
@@ -95,7 +128,13 @@ async def migrate(settings: Settings) -> None:
 
 @asynccontextmanager
 async def open_state(
-    settings: Settings, *, sql: CallGuard, redis: CallGuard, clock: Clock, owner: str
+    settings: Settings,
+    *,
+    sql: CallGuard,
+    redis: CallGuard,
+    clock: Clock,
+    owner: str,
+    interference: Interference | None = None,
 ) -> AsyncIterator[OpenState]:
     """
     Connects to nothing yet: what is down is found out when it is first asked. `owner` names this replica in its leases.
@@ -110,6 +149,9 @@ async def open_state(
                 timeout_seconds=settings.sql_seconds(url),
                 dependency=dependency,
                 connections=settings.sql_connections,
+                is_foreign=dependency == "customers" and settings.customers_sql is not None,
+                clock=clock,
+                interference=interference,
             )
             closing.push_async_callback(extra.close)
             return extra
@@ -117,47 +159,12 @@ async def open_state(
         database = opened(settings.database_url, "sql")
         customers_database = opened(settings.customers_database_url, "customers")
         tickets_database = opened(settings.tickets_database_url, "tickets")
-        copy: RedisStateCopy | None = None
-        journal: RedisJournal | None = None
-        secret_copies: RedisSecrets | None = None
         events: TurnEvents = SqlTurnEvents(database, clock=clock)
-        if settings.redis_url is not None:
-            client = open_redis(
-                settings.redis_url,
-                timeout_seconds=settings.redis_timeout_seconds,
-                connections=settings.redis_connections,
-            )
-            closing.push_async_callback(client.aclose)
-            waiting = open_redis(
-                settings.redis_url,
-                timeout_seconds=settings.redis_timeout_seconds + LONGEST_BLOCK_SECONDS,
-                connections=settings.redis_connections,
-            )
-            closing.push_async_callback(waiting.aclose)
-            events = RecoveringTurnEvents(
-                RedisTurnEvents(client, waiting, timeout_seconds=settings.redis_timeout_seconds),
-                events,
-                clock=clock,
-            )
-            copy = RedisStateCopy(
-                client,
-                timeout_seconds=settings.redis_timeout_seconds,
-                lease_seconds=settings.lease_seconds,
-            )
-            secret_copies = RedisSecrets(client, timeout_seconds=settings.redis_timeout_seconds)
-            journal = RedisJournal(
-                client,
-                copy,
-                durability=RedisDurability(
-                    client,
-                    tag=JOURNAL_TAG,
-                    timeout_seconds=settings.redis_timeout_seconds,
-                    is_vouched_for=settings.redis_durability == "trusted",
-                ),
-                owner=owner,
-                lease_seconds=settings.lease_seconds,
-                timeout_seconds=settings.redis_timeout_seconds,
-            )
+        in_redis = await _open_redis(settings, owner=owner, closing=closing)
+        if in_redis is not None:
+            events = RecoveringTurnEvents(in_redis.events, events, clock=clock)
+        copy = in_redis.copy if in_redis is not None else None
+        journal = in_redis.journal if in_redis is not None else None
         yield OpenState(
             conversations=StateRecoveryHandler(
                 SqlConversationStore(database, owner=owner, lease_seconds=settings.lease_seconds),
@@ -177,15 +184,32 @@ async def open_state(
                 ),
             ),
             events=events,
+            handoffs=SqlHandoffs(database),
             outbox=SqlOutbox(database),
+            notifications=SqlNotificationLog(database),
             customers=SqlCustomerDirectory(customers_database),
             tickets=SqlTicketDesk(tickets_database, clock=clock),
-            articles=SqlArticles(database),
+            articles=SqlArticles(database, clock=clock),
             embeddings=SqlEmbeddings(database),
-            secrets=SharedSecrets(SqlSecrets(database), secret_copies),
+            pages=SqlPages(database),
+            secrets=SharedSecrets(SqlSecrets(database), in_redis.secrets if in_redis is not None else None),
+            explanations=SqlExplanations(database),
+            recordings=SqlExplanations.of_recordings(database),
+            feedback=SqlFeedback(database),
+            control=SqlControlStore(database),
             database=database,
             customers_database=customers_database,
             tickets_database=tickets_database,
             copy=copy,
             journal=journal,
+            probe_permits=in_redis.probe_permits if in_redis is not None else None,
         )
+
+
+async def _open_redis(settings: Settings, *, owner: str, closing: AsyncExitStack) -> "RedisStores | None":
+    if settings.redis_url is None:
+        return None
+    # The client takes 6 MB, which nobody without Redis needs.
+    from state.redis.opening import open_redis_stores
+
+    return await closing.enter_async_context(open_redis_stores(settings.redis_url, settings, owner=owner))

@@ -9,27 +9,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import TypeVar
 
 from core.clock import Clock
 from core.errors import (
-    CarelineError,
     DependencyError,
-    DependencyTimeout,
     DependencyUnavailable,
     LeaseLost,
     NotFound,
-    StateError,
     StateLoadFailed,
 )
 from core.messages import Durability, Message
 from core.resilience.deadline import Deadline
 from core.telemetry.logging import get_logger
 from state.accepted import message_from
+from state.draining import Draining
 from state.identifiers import conversation_id_of
 from state.journal import counts_for_more
 from state.outage import SqlIsDown, SqlOutage, Unanswered
+from state.redis_calls import RedisCalls
 from state.store import (
     CallGuard,
     ConversationRecord,
@@ -50,8 +48,6 @@ T = TypeVar("T")
 _log = get_logger(__name__)
 
 _LOOKS_FOR_SQL_AFTER = (0.0, 0.2, 0.5)
-_JOURNAL_TRIES = 3
-_WORTH_A_TRY_SECONDS = 0.05
 _RETRY_AFTER_SECONDS = 2.0
 
 
@@ -104,9 +100,13 @@ class StateRecoveryHandler:
         self._clock = clock
         self._copy = copy
         self._journal = journal
-        self._redis = redis
-        self._is_redis_skipped = False
-        self._redis_silent_until = 0.0
+        self._redis = RedisCalls(
+            redis,
+            clock=clock,
+            spare_seconds=self._times.copy_seconds,
+            pause_seconds=self._times.pause_seconds,
+        )
+        self._draining = Draining(journal, record, outage=self._outage, redis=self._redis)
 
     def on_outage(self, began: Callable[[], None]) -> None:
         """`began` is called when turns begin to go without SQL; they use it again after a `drain`."""
@@ -128,7 +128,7 @@ class StateRecoveryHandler:
         sql_deadline, deadline = self._intake_deadlines()
         is_all_in_sql = False
         try:
-            is_all_in_sql = await self._drain_first(
+            is_all_in_sql = await self._draining.first(
                 message.tenant, conversation_id_of(message), deadline=sql_deadline
             )
             intake = await self._ask_sql(lambda: self._record.intake(message), deadline=sql_deadline)
@@ -146,7 +146,7 @@ class StateRecoveryHandler:
             accepted = message_from(
                 message, message_id=intake.message_id, turn_id=intake.turn_id, seq=intake.seq
             )
-            await self._quietly(lambda: copy.note(message.tenant, intake.conversation_id, (accepted,)))
+            await self._redis.quietly(lambda: copy.note(message.tenant, intake.conversation_id, (accepted,)))
         return intake
 
     async def load(self, lease: Lease, *, history_messages: int) -> Snapshot:
@@ -154,9 +154,11 @@ class StateRecoveryHandler:
         snapshot: Snapshot | None = None
         if lease.durability is Durability.REDIS and journal is not None:
             with suppress(LeaseLost, *Unanswered):  # drained meanwhile, or Redis is away too: SQL may know
-                snapshot = await self._insist(lambda: journal.load(lease, history_messages=history_messages))
+                snapshot = await self._redis.insist(
+                    lambda: journal.load(lease, history_messages=history_messages)
+                )
         elif copy is not None:
-            snapshot = await self._quietly(lambda: copy.get(lease, history_messages=history_messages))
+            snapshot = await self._redis.quietly(lambda: copy.get(lease, history_messages=history_messages))
         if snapshot is not None:
             return snapshot
         try:
@@ -167,7 +169,7 @@ class StateRecoveryHandler:
                 retry_after=_RETRY_AFTER_SECONDS,
             ) from down
         if copy is not None:
-            await self._quietly(lambda: copy.put(read))
+            await self._redis.quietly(lambda: copy.put(read))
         return read
 
     async def commit(self, commit: TurnCommit) -> Lease | None:
@@ -192,7 +194,7 @@ class StateRecoveryHandler:
         lease, copy = commit.lease, self._copy
         try:
             if lease.durability is Durability.REDIS:
-                await self._drain_first(lease.tenant, lease.conversation_id)
+                await self._draining.first(lease.tenant, lease.conversation_id)
             written = await self._ask_sql(lambda: self._record.write(commit))
         except LeaseLost:
             if lease.durability is Durability.REDIS:
@@ -200,9 +202,9 @@ class StateRecoveryHandler:
             raise
         if copy is not None:
             if written.state_version == lease.state_version + 1:
-                await self._quietly(lambda: copy.advance(commit, written))
+                await self._redis.quietly(lambda: copy.advance(commit, written))
             else:
-                await self._quietly(lambda: copy.forget(lease.tenant, lease.conversation_id))
+                await self._redis.quietly(lambda: copy.forget(lease.tenant, lease.conversation_id))
         return written.next_lease
 
     async def renew(self, lease: Lease) -> None:
@@ -210,13 +212,13 @@ class StateRecoveryHandler:
         journal = self._journal
         if lease.durability is Durability.REDIS and journal is not None:
             try:
-                await self._insist(lambda: journal.renew(lease))
+                await self._redis.insist(lambda: journal.renew(lease))
             except LeaseLost:
                 # Drained by a replica that reaches SQL: the same token may hold there, but only SQL can say so.
                 if self._outage.is_on:
                     raise
             except Unanswered as blip:
-                self._skip_redis(blip)
+                self._redis.skip(blip)
                 return
             else:
                 return
@@ -225,20 +227,22 @@ class StateRecoveryHandler:
         except Unanswered:
             _log.warning("state.renewal_skipped", conversation_id=lease.conversation_id)
 
-    async def release(self, lease: Lease) -> None:
-        journal = self._journal
+    async def release(self, lease: Lease) -> bool:
+        journal, is_sqls = self._journal, True
         if lease.durability is Durability.REDIS and journal is not None:
-            await self._quietly(lambda: journal.release(lease))
+            is_sqls = False  # what became of the journal's is not told
+            await self._redis.quietly(lambda: journal.release(lease))
         try:
-            await self._ask_sql(lambda: self._record.release(lease))
+            return await self._ask_sql(lambda: self._record.release(lease)) and is_sqls
         except Unanswered:
             _log.warning("state.release_skipped", conversation_id=lease.conversation_id)
+            return False
 
     async def claim_unanswered(self, *, limit: int) -> Sequence[Lease]:
         """While SQL is down, of those that the journal holds."""
         journal = self._journal
         if self._outage.is_on and journal is not None:
-            return await self._quietly(lambda: journal.claim_unanswered(limit=limit)) or ()
+            return await self._redis.quietly(lambda: journal.claim_unanswered(limit=limit)) or ()
         try:
             await self.drain()
             return await self._ask_sql(lambda: self._record.claim_unanswered(limit=limit))
@@ -246,7 +250,7 @@ class StateRecoveryHandler:
             return ()
 
     async def begin_effect(self, effect: EffectRecord) -> EffectRecord:
-        """What the journal held of this turn was drained before SQL leased it (`_drain_first`)."""
+        """What the journal held of this turn was drained before SQL leased it (`Draining.first`)."""
         try:
             return await self._ask_sql(lambda: self._record.begin_effect(effect))
         except SqlIsDown as down:
@@ -256,7 +260,7 @@ class StateRecoveryHandler:
         """In the order in which a drain moves it; of two, what counts for more."""
         journal, journaled = self._journal, None
         if journal is not None:
-            journaled = await self._quietly(lambda: journal.effect(tenant, key))
+            journaled = await self._redis.quietly(lambda: journal.effect(tenant, key))
         try:
             recorded = await self._ask_sql(lambda: self._record.effect(tenant, key))
         except SqlIsDown:
@@ -281,7 +285,7 @@ class StateRecoveryHandler:
                 raise _unavailable(down) from down
             return found
         if (found is None or found.result is None) and journal is not None:
-            return await self._quietly(lambda: journal.turn(tenant, turn_id)) or found
+            return await self._redis.quietly(lambda: journal.turn(tenant, turn_id)) or found
         return found
 
     async def conversation(self, tenant: str, conversation_id: str) -> ConversationRecord | None:
@@ -297,7 +301,7 @@ class StateRecoveryHandler:
             )
         journal = self._journal
         if found is None and journal is not None and await self._is_ahead(journal, tenant, conversation_id):
-            return await self._quietly(lambda: journal.conversation(tenant, conversation_id))
+            return await self._redis.quietly(lambda: journal.conversation(tenant, conversation_id))
         return found
 
     async def messages(
@@ -317,11 +321,13 @@ class StateRecoveryHandler:
         if journal is None or not is_ahead or len(found) == limit:
             return found
         last, room = found[-1].seq if found else after, limit - len(found)
-        newer = await self._quietly(lambda: journal.messages(tenant, conversation_id, after=last, limit=room))
+        newer = await self._redis.quietly(
+            lambda: journal.messages(tenant, conversation_id, after=last, limit=room)
+        )
         return (*found, *(newer or ()))
 
     async def _is_ahead(self, journal: Journal, tenant: str, conversation_id: str) -> bool:
-        return bool(await self._quietly(lambda: journal.has_entries(tenant, conversation_id)))
+        return bool(await self._redis.quietly(lambda: journal.has_entries(tenant, conversation_id)))
 
     async def append_note(
         self, tenant: str, conversation_id: str, *, key: str, text: str, at: datetime
@@ -329,6 +335,27 @@ class StateRecoveryHandler:
         await self._ask_sql(
             lambda: self._record.append_note(tenant, conversation_id, key=key, text=text, at=at)
         )
+
+    async def by_a_person(
+        self,
+        tenant: str,
+        conversation_id: str,
+        write: Callable[[], Awaitable[T]],
+        *,
+        changes_hands: Callable[[T], bool],
+    ) -> T:
+        """
+        What a person says or decides: written to SQL behind all that the journal holds of the conversation. Where that
+        `changes_hands`, the copy is given up: with SQL away, the journal would go on from it.
+
+        `write` is idempotent. Raises DependencyUnavailable while SQL is down: the person is told, and nothing is kept.
+        """
+        copy = self._copy
+        await self._draining.first(tenant, conversation_id)
+        written = await self._ask_sql(write)
+        if copy is not None and changes_hands(written):
+            await self._redis.quietly(lambda: copy.forget(tenant, conversation_id))
+        return written
 
     async def claim_conversation(
         self, tenant: str, conversation_id: str, *, visitor: str, customer: str
@@ -346,33 +373,7 @@ class StateRecoveryHandler:
         Raises:
             DependencyUnavailable, DependencyTimeout: SQL is still down. What is not drained stays in the journal.
         """
-        journal = self._journal
-        if journal is None:
-            return 0
-        if self._outage.is_on:
-            await self._outage.look()
-        sink = _Sink(self)
-        written = await self._draining(partial(journal.drain_effects, sink))
-        for tenant, conversation_id in await self._quietly(journal.pending) or ():
-            drain = partial(journal.drain, tenant, conversation_id, sink, spares_running=True)
-            written += await self._draining(drain)
-        if written:
-            _log.info("state.journal_drained", entries=written)
-        await self._outage.end()
-        return written
-
-    async def absorb(self, entries: Sequence[bytes], *, deadline: Deadline | None = None) -> int:
-        """Entries on their way from the journal into SQL."""
-        return await self._outage.ask_anyway(lambda: self._record.absorb(entries), deadline=deadline)
-
-    async def recorded(
-        self, tenant: str, conversation_id: str, *, after: int, limit: int, deadline: Deadline | None = None
-    ) -> Sequence[Message]:
-        """Messages as SQL has them, for the drain."""
-        return await self._outage.ask_anyway(
-            lambda: self._record.messages(tenant, conversation_id, after=after, limit=limit),
-            deadline=deadline,
-        )
+        return await self._draining.all()
 
     def _intake_deadlines(self) -> tuple[Deadline | None, Deadline | None]:
         """SQL's share of the time, and the whole of it. Alone, SQL has all the time that its guard gives it."""
@@ -381,51 +382,9 @@ class StateRecoveryHandler:
         times = self._times
         return Deadline(self._clock, times.intake_sql_seconds), Deadline(self._clock, times.intake_seconds)
 
-    async def _drain_first(
-        self, tenant: str, conversation_id: str, *, deadline: Deadline | None = None
-    ) -> bool:
-        """SQL must not lease a conversation whose journal is ahead of it. False when the journal could not be asked."""
-        journal = self._journal
-        if journal is None:
-            return True
-        if self._outage.is_on or self._is_redis_silent():
-            return False
-        try:
-            if await self._ask_redis(lambda: journal.has_entries(tenant, conversation_id), deadline=deadline):
-                sink = _Sink(self, deadline)
-                await journal.drain_effects(sink)
-                await journal.drain(tenant, conversation_id, sink)
-        except DependencyError as error:
-            if error.dependency == "sql":
-                raise
-            self._skip_redis(error)
-            return False
-        return True
-
-    async def _draining(self, drain: Callable[[], Awaitable[int]]) -> int:
-        """One conversation that cannot be drained must not keep the others from it; SQL's absence does."""
-        try:
-            return await drain()
-        except Unanswered as error:
-            if error.dependency == "sql":
-                raise
-            return 0
-        except CarelineError as error:
-            _log.error("state.drain_failed", error=str(error), error_type=error.error_type)
-            return 0
-
     async def _ask_sql(self, attempt: Callable[[], Awaitable[T]], *, deadline: Deadline | None = None) -> T:
         """Every call of the record may be repeated: each finds what its first try left."""
         return await self._outage.ask(attempt, deadline=deadline)
-
-    async def _ask_redis(self, attempt: Callable[[], Awaitable[T]], *, deadline: Deadline | None = None) -> T:
-        if self._redis is None:
-            raise DependencyUnavailable("redis", "not configured")
-        result = await self._redis.run(attempt, deadline=deadline)
-        if self._is_redis_skipped:
-            self._is_redis_skipped = False
-            _log.info("state.redis_used_again")
-        return result
 
     async def _ask_journal(
         self,
@@ -442,69 +401,11 @@ class StateRecoveryHandler:
         if journal is None:
             raise _unavailable(down) from down
         try:
-            if not await self._insist(journal.is_durable, deadline=deadline):
+            if not await self._redis.insist(journal.is_durable, deadline=deadline):
                 raise _unavailable(down) from down
-            return await self._insist(lambda: attempt(journal), deadline=deadline)
+            return await self._redis.insist(lambda: attempt(journal), deadline=deadline)
         except Unanswered as error:
             raise _unavailable(down) from error
-
-    async def _insist(self, attempt: Callable[[], Awaitable[T]], *, deadline: Deadline | None = None) -> T:
-        """
-        For what only Redis can keep: an append-only file that is slow for a moment is asked again while there is time. Every call
-        of the journal finds what its first try left.
-        """
-        for _ in range(_JOURNAL_TRIES - 1):
-            try:
-                return await self._ask_redis(attempt, deadline=deadline)
-            except DependencyTimeout:
-                if deadline is not None and deadline.remaining() < _WORTH_A_TRY_SECONDS:
-                    raise
-        return await self._ask_redis(attempt, deadline=deadline)
-
-    async def _quietly(self, attempt: Callable[[], Awaitable[T]]) -> T | None:
-        """For what only saves time: Redis's absence, or damage in it, is logged and otherwise nothing."""
-        if self._is_redis_silent():
-            return None
-        try:
-            return await self._ask_redis(attempt, deadline=Deadline(self._clock, self._times.copy_seconds))
-        except LeaseLost:
-            return None
-        except StateLoadFailed as ahead:  # neither is to be believed before somebody has looked
-            _log.error("state.redis_ahead", error=str(ahead))
-            raise
-        except (DependencyError, StateError) as error:
-            self._skip_redis(error)
-            return None
-
-    def _is_redis_silent(self) -> bool:
-        return self._clock.monotonic() < self._redis_silent_until
-
-    def _skip_redis(self, error: DependencyError | StateError) -> None:
-        """An outage is told when it begins: the drain alone asks every second. Damage is told each time."""
-        if isinstance(error, DependencyTimeout):
-            self._redis_silent_until = self._clock.monotonic() + self._times.pause_seconds
-        is_outage = isinstance(error, DependencyError)
-        log = _log.debug if is_outage and self._is_redis_skipped else _log.warning
-        self._is_redis_skipped = self._is_redis_skipped or is_outage
-        log("state.redis_skipped", error_type=error.error_type, reason=error.reason)
-
-
-class _Sink:
-    """`state.store.JournalSink` through the guard of SQL, within what is left of a request's time."""
-
-    def __init__(self, handler: StateRecoveryHandler, deadline: Deadline | None = None) -> None:
-        self._handler = handler
-        self._deadline = deadline
-
-    async def absorb(self, entries: Sequence[bytes]) -> int:
-        return await self._handler.absorb(entries, deadline=self._deadline)
-
-    async def messages(
-        self, tenant: str, conversation_id: str, *, after: int, limit: int
-    ) -> Sequence[Message]:
-        return await self._handler.recorded(
-            tenant, conversation_id, after=after, limit=limit, deadline=self._deadline
-        )
 
 
 def _unavailable(down: DependencyError) -> DependencyUnavailable:

@@ -17,6 +17,7 @@ from core.messages import Durability, Message, TurnResult, TurnStatus
 from core.records import EffectRecord as EffectRecord  # noqa: PLC0414 (callers of this port find it here)
 from core.records import OutboxItem
 from core.resilience.deadline import Deadline
+from state.fencing import run_of
 from state.models import ConversationState, CustomerState
 
 T = TypeVar("T")
@@ -28,7 +29,8 @@ class IncomingMessage:
     A customer's message on its way in.
 
     `conversation_id` None begins a conversation; its id is then derived from (tenant, principal, client_message_id), so that
-    SQL, journal and replicas agree. `handed_over_reply` is stored as the answer when a person has the conversation.
+    SQL, journal and replicas agree. `handed_over_reply` is stored as the answer when a person has the conversation. `email` is
+    the sender's, from their credentials: whoever runs the turn later has none.
     """
 
     tenant: str
@@ -42,6 +44,7 @@ class IncomingMessage:
     at: datetime
     metadata: dict[str, Any] | None = None
     handed_over_reply: str = ""
+    email: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,11 @@ class Lease:
     customer_id: str = ""
     customer_version: int = 0
     basis: Basis | None = None
+
+    @property
+    def run(self) -> int:
+        """Which run of the turn it is for: greater under each later lease, and small enough to number events by."""
+        return run_of(self.token)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,8 +224,11 @@ class ConversationStore(Protocol):
         """Raises LeaseLost."""
         ...
 
-    async def release(self, lease: Lease) -> None:
-        """Let others take the lease over at once; nothing where it is not held any more, or SQL cannot be asked."""
+    async def release(self, lease: Lease) -> bool:
+        """
+        Let others take the lease over at once; nothing where it is not held any more. False where it may still be held, since
+        not all that may hold it could be asked.
+        """
         ...
 
     async def claim_unanswered(self, *, limit: int) -> Sequence[Lease]:
@@ -434,11 +445,29 @@ class Outbox(Protocol):
         """Due items, oldest first, leased to `owner`; no two claimers get the same item."""
         ...
 
-    async def done(self, item: OutboxItem, *, reference: str | None) -> None: ...
+    async def claim_one(
+        self, tenant: str, key: str, *, owner: str, lease_seconds: float
+    ) -> Sequence[OutboxItem]:
+        """This one, if it is due and nobody has it."""
+        ...
+
+    async def renew_claim(self, item: OutboxItem, *, owner: str, lease_seconds: float) -> bool:
+        """False where the item is not `owner`'s any more: it must be left alone."""
+        ...
+
+    async def done(self, item: OutboxItem, *, reference: str | None) -> bool:
+        """Returns whether another has become due by it: one to the same recipient, that waited for this one."""
+        ...
 
     async def retry(self, item: OutboxItem, *, wait_seconds: float, error: str) -> None: ...
 
-    async def dead(self, item: OutboxItem, *, error: str) -> None: ...
+    async def defer(self, item: OutboxItem, *, wait_seconds: float, why: str) -> None:
+        """Its time has not come: it was not tried, so this attempt does not count."""
+        ...
+
+    async def dead(self, item: OutboxItem, *, error: str) -> bool:
+        """As `done`."""
+        ...
 
     async def give_back(self, items: Sequence[OutboxItem], *, owner: str) -> None:
         """Claimed and not worked on: whoever claims next gets them. Nothing where the lease has passed to another."""

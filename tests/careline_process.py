@@ -94,6 +94,7 @@ class CarelineProcess:
         ends_at = time.monotonic() + _START_SECONDS
         while not self._is_alive():
             if self._process.poll() is not None or time.monotonic() > ends_at:
+                self.kill()
                 raise RuntimeError(f"careline {self._command} did not start: {self.log.read_text()[-3000:]}")
             time.sleep(0.05)
 

@@ -10,8 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.servers import PostgresServer, ProgramMissing, RedisServer
+
+
+@pytest.fixture(autouse=True)
+def _logging_of_its_own() -> Iterator[None]:
+    """What one test's program sets up of logging must not silence the next one's."""
+    yield
+    structlog.reset_defaults()
 
 
 @contextmanager

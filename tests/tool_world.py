@@ -5,13 +5,13 @@ memory and all able to fail, behind real guards and the real handler.
 
 import dataclasses
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from core.clock import Clock
 from core.errors import NotFound
-from core.identity import Caller, CallerKind
+from core.identity import Audience, Caller, CallerKind
 from core.ids import derived_id
 from core.messages import ActionStatus
 from core.records import (
@@ -21,6 +21,7 @@ from core.records import (
     Notification,
     Order,
     Passage,
+    Recognition,
     SearchResult,
     Ticket,
     TicketStatus,
@@ -32,8 +33,8 @@ from core.telemetry.logging import StructuredErrorLogger, get_logger
 from tests.fakes import FakeClock
 from tools.addresses import is_email_address
 from tools.handler import ToolErrorHandler, ToolObserver
-from tools.protocol import ToolCall, ToolOutcome
-from tools.registry import standard_tools
+from tools.protocol import AnyTool, ToolCall, ToolOutcome
+from tools.registry import ToolRegistry, standard_tools
 
 DEPENDENCIES = ("sql", "knowledge", "tickets", "customers", "notifications")
 
@@ -74,8 +75,19 @@ class Failing:
 
 
 class FakeDesk(Failing):
-    def __init__(self, clock: Clock) -> None:
+    """
+    Whether it recognises a key or not, it opens one ticket per key: what a repeat does, is claimed with the ticket service of
+    `tests.ticket_service`.
+    """
+
+    lists_tickets = True
+    settles_after_seconds = 0.0
+
+    def __init__(self, clock: Clock, *, recognition: Recognition = Recognition.KEY) -> None:
         super().__init__()
+        self.recognition = recognition
+        self.fails_only_to_open = False
+        self.additions: list[tuple[str, NewTicket]] = []
         self._clock = clock
         self.by_key: dict[str, Ticket] = {}
         self.tickets: list[tuple[str, Ticket]] = []
@@ -100,8 +112,19 @@ class FakeDesk(Failing):
             self.contacts.append(ticket.contact)
         return self.by_key[ticket.key]
 
-    async def find_tickets(self, tenant: str, customer_id: str, *, limit: int) -> Sequence[Ticket]:
+    async def ticket_of(self, tenant: str, key: str) -> Ticket | None:
         self._maybe_fail()
+        return self.by_key.get(key)
+
+    async def add_to_ticket(self, tenant: str, reference: str, addition: NewTicket) -> Ticket:
+        self._maybe_fail()
+        if all(addition.key != known.key for _, known in self.additions):
+            self.additions.append((reference, addition))
+        return next(ticket for _, ticket in self.tickets if ticket.reference == reference)
+
+    async def find_tickets(self, tenant: str, customer_id: str, *, limit: int) -> Sequence[Ticket]:
+        if not self.fails_only_to_open:
+            self._maybe_fail()
         self.asked_for.append(customer_id)
         own = [
             ticket for owner, ticket in self.tickets if owner == tenant and ticket.customer_id == customer_id
@@ -139,16 +162,31 @@ class FakeKnowledge(Failing):
             )
         )
         self.asked_for: list[tuple[str, str]] = []
+        self.asked_as: list[tuple[Audience, tuple[str, ...]]] = []
+        self.languages: list[str | None] = []
 
     async def search(
-        self, tenant: str, words: str, *, limit: int, language: str | None = None, context: Sequence[str] = ()
+        self,
+        tenant: str,
+        words: str,
+        *,
+        limit: int,
+        language: str | None = None,
+        context: Sequence[str] = (),
+        replies: Sequence[str] = (),
+        audience: Audience = Audience.PUBLIC,
+        languages: Collection[str] = (),
     ) -> SearchResult:
         self._maybe_fail()
         self.asked_for.append((tenant, words))
+        self.asked_as.append((audience, tuple(languages)))
+        self.languages.append(language)
         return self.result
 
 
 class FakeChannel(Failing):
+    recognises_repeats = False
+
     def __init__(self, name: str = "email") -> None:
         super().__init__()
         self.name = name
@@ -188,7 +226,15 @@ class MemoryLedger(Failing):
 
 
 class ToolWorld:
-    def __init__(self, *customers: Customer, observer: ToolObserver | None = None) -> None:
+    """`guard` makes the guard of a dependency; without it, nothing is tried twice. `tools` are there beside the standard ones."""
+
+    def __init__(
+        self,
+        *customers: Customer,
+        observer: ToolObserver | None = None,
+        guard: Callable[[str, Clock], Guard] | None = None,
+        tools: Sequence[AnyTool] = (),
+    ) -> None:
         self.clock = FakeClock()
         self.desk = FakeDesk(self.clock)
         self.directory = FakeDirectory(*(customers or (ANNA,)))
@@ -197,9 +243,12 @@ class ToolWorld:
         self.ledger = MemoryLedger()
         once = GuardPolicy(retry=RetryPolicy(attempts=1), attempt_seconds=1.0)
         self.guards: Mapping[str, Guard] = {
-            name: Guard(name, once, clock=self.clock, rng=random.Random(7)) for name in DEPENDENCIES
+            name: guard(name, self.clock)
+            if guard is not None
+            else Guard(name, once, clock=self.clock, rng=random.Random(7))
+            for name in DEPENDENCIES
         }
-        self.registry = standard_tools(
+        standard = standard_tools(
             knowledge=self.knowledge,
             desk=self.desk,
             directory=self.directory,
@@ -207,6 +256,7 @@ class ToolWorld:
             guards=self.guards,
             clock=self.clock,
         )
+        self.registry = ToolRegistry((*standard, *tools))
         self.handler = ToolErrorHandler(
             self.registry,
             guards=self.guards,

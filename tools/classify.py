@@ -10,12 +10,16 @@ from datetime import datetime
 import msgspec
 
 from core.errors import (
+    CallerError,
     CarelineError,
     DependencyError,
+    DependencyRefusedUs,
+    DependencyRejectedInput,
     DuplicateFound,
     ErrorContext,
     ErrorType,
     RateLimited,
+    ToolMisconfigured,
     ValidationFailed,
 )
 from tools.protocol import ToolCall
@@ -71,6 +75,29 @@ def can_be_put_off(exc: BaseException) -> bool:
             return not isinstance(exc, FileNotFoundError | PermissionError)
         case _:
             return False
+
+
+def is_refused_for_good(exc: BaseException) -> bool:
+    """Whether no repeat helps: the dependency does not let us in, is not there, or does not want this."""
+    match exc:
+        case RateLimited():
+            return False
+        case DependencyRefusedUs() | DependencyRejectedInput() | ToolMisconfigured() | CallerError():
+            return True
+        case _:
+            return False
+
+
+def is_for_an_operator(exc: BaseException) -> bool:
+    """Whether it works as soon as somebody has mended our settings, rights or keys at the dependency."""
+    return isinstance(exc, DependencyRefusedUs | ToolMisconfigured)
+
+
+def said_of(exc: BaseException) -> str:
+    """For who works on the case: the type, and the dependency's own words where it has said any."""
+    answer = exc.answer if isinstance(exc, DependencyRejectedInput) else None
+    kind = error_type_of(exc).value
+    return kind if answer is None else f"{kind}: {answer}"
 
 
 def fate_is_unknown(exc: BaseException) -> bool:

@@ -8,9 +8,14 @@ import msgspec
 
 from core.errors import DataIntegrityFailed, NotFound, PermissionDenied
 from core.records import Customer, Order
+from tools.addresses import address_on_file
 from tools.ports import CustomerDirectory
 from tools.protocol import ToolCall, ToolResult
+from tools.sending import SendingRules
 from tools.sentences import result_sentence
+
+_FIELDS = {"email": "email", "sms": "phone", "chat": "chat"}
+"""Where the record has the address of each channel."""
 
 
 class CustomerInfoArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,7 +38,7 @@ class CustomerInfo:
     name = "customer_info"
     description = (
         "Look up the account of the customer in this conversation: contact details and their newest orders. "
-        "Nobody else's account can be looked up."
+        "Nobody else's account can be looked up. Messages to what `undeliverable` names come back: ask for another address."
     )
     arguments = CustomerInfoArguments
     feature = "customer_info"
@@ -41,8 +46,9 @@ class CustomerInfo:
     needs_account = True
     has_effect = False
 
-    def __init__(self, directory: CustomerDirectory) -> None:
+    def __init__(self, directory: CustomerDirectory, *, rules: SendingRules | None = None) -> None:
         self._directory = directory
+        self._rules = rules
 
     async def run(self, arguments: CustomerInfoArguments, call: ToolCall) -> ToolResult:
         customer_id = call.caller.customer_id
@@ -61,10 +67,22 @@ class CustomerInfo:
             )
         value: dict[str, Any] = {}
         if arguments.about in ("all", "profile"):
-            value["profile"] = _profile(customer)
+            value["profile"] = {
+                **_profile(customer),
+                "undeliverable": await self._undeliverable(customer, call),
+            }
         if arguments.about in ("all", "orders"):
             value["orders"] = [_order(order) for order in customer.orders]
         return ToolResult(value=value, summary=result_sentence("customer_found", call.locale))
+
+    async def _undeliverable(self, customer: Customer, call: ToolCall) -> list[str]:
+        """The parts of the record that hold an address which is known not to work."""
+        if self._rules is None:
+            return []
+        on_file = {channel: address_on_file(customer, channel) for channel in _FIELDS}
+        known = {channel: address for channel, address in on_file.items() if address is not None}
+        refused = await self._rules.undeliverable(call.tenant, known)
+        return [name for channel, name in _FIELDS.items() if channel in refused]
 
 
 def _profile(customer: Customer) -> dict[str, Any]:

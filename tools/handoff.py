@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 
 from tools.protocol import ToolCall, ToolResult
+from tools.questions import question
 from tools.sentences import result_sentence
 
 
@@ -34,7 +35,11 @@ class Handoff:
     dependency: str | None = None
     needs_account = False
     has_effect = True
+    asks_first = False
     is_repeatable = True
+
+    def question(self, arguments: msgspec.Struct, locale: str) -> str:
+        return question("handoff", locale)
 
     async def plan(self, arguments: HandoffArguments, call: ToolCall) -> HandoffIntent:
         return HandoffIntent(reason=arguments.reason)

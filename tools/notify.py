@@ -6,7 +6,8 @@ No argument names an address: whoever steers the model can then write to nobody 
 """
 
 from collections.abc import Mapping
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -19,10 +20,14 @@ from core.errors import (
 )
 from core.ids import receipt_for
 from core.messages import ActionStatus
-from core.records import Notification, OutboxItem, OutboxKind
+from core.records import Notification, OutboxItem, OutboxKind, recipient_of
 from core.resilience.guard import Guard
+from tools.addresses import address_on_file
+from tools.classify import fate_is_unknown
 from tools.ports import CustomerDirectory, NotificationChannel
 from tools.protocol import ToolCall, ToolResult
+from tools.questions import question
+from tools.sending import SendingRules, guard_name
 from tools.sentences import result_sentence
 
 
@@ -63,6 +68,7 @@ class Notify:
     dependency: str | None = "notifications"
     needs_account = True
     has_effect = True
+    asks_first = False
     is_repeatable = False
 
     def __init__(
@@ -71,10 +77,20 @@ class Notify:
         channels: Mapping[str, NotificationChannel],
         *,
         directory_guard: Guard,
+        rules: SendingRules | None = None,
     ) -> None:
         self._directory = directory
         self._channels = dict(channels)
         self._directory_guard = directory_guard
+        self._rules = rules
+
+    def guard_of(self, intent: Notification) -> str:
+        return guard_name(intent.channel, usual=next(iter(self._channels), None))
+
+    def question(self, arguments: msgspec.Struct, locale: str) -> str:
+        if not isinstance(arguments, NotifyArguments):
+            raise TypeError("arguments of another tool")
+        return question("notify", locale, subject=arguments.subject, body=arguments.body)
 
     async def plan(self, arguments: NotifyArguments, call: ToolCall) -> Notification:
         customer_id = call.caller.customer_id
@@ -86,20 +102,46 @@ class Notify:
         )
         if customer.customer_id != customer_id:
             raise DataIntegrityFailed("the directory answered with another customer")
-        if customer.email is None or not channel.is_valid_address(customer.email):
+        address = address_on_file(customer, channel.name)
+        if address is None or not channel.is_valid_address(address):
             raise DependencyRejectedInput(
                 "notifications", "the address on file cannot be written to", reason="invalid_address"
             )
         return Notification(
             key=call.key,
             channel=channel.name,
-            address=customer.email,
+            address=address,
             subject=" ".join(arguments.subject.split()),
             body=arguments.body,
+            timezone=customer.timezone,
         )
 
     async def carry_out(self, intent: Notification, call: ToolCall) -> ToolResult:
-        message_id = await self._channel(intent.channel).send(intent)
+        channel = self._channel(intent.channel)
+        if self._rules is not None:
+            admission = await self._rules.admit(call.tenant, intent)
+            match admission.answer:
+                case "wait":
+                    waits = "notification_waits"
+                    sentence = f"{waits}_for_day" if admission.why == "quiet_hours" else waits
+                    return replace(self._promise(intent, call, sentence=sentence), degraded=())
+                case "sent":
+                    return self._sent(intent, call, admission.reference, sentence="notification_sent_before")
+                case "doubtful":
+                    return self.unsure(intent, call)
+        try:
+            message_id = await channel.send(intent)
+        except Exception as exc:  # noted in the log of sendings, then raised again
+            if self._rules is not None:
+                came_to: Literal["unknown", "not_sent"] = "unknown" if fate_is_unknown(exc) else "not_sent"
+                await self._rules.settle(call.tenant, intent, came_to, because=exc)
+            raise
+        if self._rules is not None:
+            await self._rules.settle(call.tenant, intent, "sent", reference=message_id)
+        return self._sent(intent, call, message_id, sentence="notification_sent")
+
+    @staticmethod
+    def _sent(intent: Notification, call: ToolCall, message_id: str | None, *, sentence: str) -> ToolResult:
         receipt = receipt_for(intent.key)
         return ToolResult(
             # The channel's own id is for whoever looks a message up; a customer could do nothing with it.
@@ -109,15 +151,19 @@ class Notify:
                 "status": "sent",
                 "message_id": message_id,
             },
-            summary=result_sentence("notification_sent", call.locale),
+            summary=result_sentence(sentence, call.locale),
             receipt=receipt,
         )
 
     def put_off(self, intent: Notification, call: ToolCall) -> ToolResult:
+        return self._promise(intent, call, sentence="notification_queued")
+
+    @staticmethod
+    def _promise(intent: Notification, call: ToolCall, *, sentence: str) -> ToolResult:
         receipt = receipt_for(intent.key)
         return ToolResult(
             value={"receipt": receipt, "channel": intent.channel, "status": "queued"},
-            summary=result_sentence("notification_queued", call.locale, receipt=receipt),
+            summary=result_sentence(sentence, call.locale, receipt=receipt),
             status=ActionStatus.QUEUED,
             receipt=receipt,
             outbox=(
@@ -128,12 +174,16 @@ class Notify:
                     conversation_id=call.conversation_id,
                     payload=msgspec.to_builtins(intent),
                     locale=call.locale,
+                    recipient=recipient_of(intent.channel, intent.address),
                 ),
             ),
             degraded=(("notifications", "notifications"),),
         )
 
     def unsure(self, intent: Notification, call: ToolCall) -> ToolResult:
+        known = self._channels.get(intent.channel)
+        if known is not None and known.recognises_repeats:
+            return self.put_off(intent, call)  # at least once: whoever gets it twice drops one
         receipt = receipt_for(intent.key)
         return ToolResult(
             value={"receipt": receipt, "channel": intent.channel, "status": "unknown"},

@@ -4,7 +4,7 @@ What a tool is, what it is given, and what comes of a call.
 A tool validates nothing and classifies nothing: `tools.handler` does both around it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -12,9 +12,13 @@ import msgspec
 
 from core.errors import ErrorContext
 from core.identity import Caller
+from core.ids import derived_id
 from core.messages import Action, ActionStatus
 from core.records import OutboxItem, Passage
 from core.resilience.deadline import Deadline
+
+KEY_CONFLICT = "idempotency_key_conflict"
+"""Why a call was refused whose key stands for other arguments."""
 
 Arguments = TypeVar("Arguments", bound=msgspec.Struct)
 Arguments_co = TypeVar("Arguments_co", bound=msgspec.Struct, covariant=True)
@@ -24,11 +28,14 @@ Intent = TypeVar("Intent", bound=msgspec.Struct)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
     """
-    In whose name and for which turn a tool runs. Nothing in here comes from a model.
+    In whose name and for which turn a tool runs. Nothing in here comes from a model, but for the words of `replies`.
 
     `key` identifies the effect, and is empty for a tool that only reads; `step` counts the valid calls of the tool within
     the turn. An earlier run of the turn may have used one of `other_keys` for the same step. `context` is what the customer
-    said in the turns before, oldest first. `reload_state` re-reads the conversation after concurrent access.
+    said in the turns before, oldest first, and `replies` what was answered to it. `confirmed` is the fingerprint of the one
+    call to which the customer has said yes (`fingerprint`); `asks_first` where nothing that the customer said asks for this
+    one. `reload_state` re-reads the conversation after concurrent access. `key_is_given`: a client has made the key, so what
+    comes under it with other arguments is its mistake; a turn that runs again may word the same wish anew.
     """
 
     call_id: str
@@ -41,6 +48,10 @@ class ToolCall:
     deadline: Deadline
     other_keys: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
+    replies: tuple[str, ...] = ()
+    confirmed: str | None = None
+    asks_first: bool = False
+    key_is_given: bool = False
     reload_state: Callable[[], Awaitable[None]] | None = None
 
     @property
@@ -166,4 +177,73 @@ class EffectTool(ToolTraits[Arguments], Protocol[Arguments, Intent]):
     def unsure(self, intent: Intent, call: ToolCall) -> ToolResult: ...
 
 
+@runtime_checkable
+class DescribedElsewhere(Protocol):
+    """A tool whose arguments are declared by a JSON Schema that is known only while it runs: it reads them itself."""
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether a model may be told of it now."""
+        ...
+
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    def read(self, given: Mapping[str, Any]) -> msgspec.Struct:
+        """Raises ValidationFailed, or why the tool cannot be used at all."""
+        ...
+
+
+@runtime_checkable
+class AsksFirst(Protocol):
+    """
+    An effect that can wait for the customer's yes. `tools.handler` refuses every call that no yes belongs to: all of them where
+    `asks_first`, else those that the customer did not ask for.
+    """
+
+    @property
+    def asks_first(self) -> bool: ...
+
+    def question(self, arguments: msgspec.Struct, locale: str) -> str:
+        """What the customer is asked, with all that would be done."""
+        ...
+
+
+@runtime_checkable
+class KeepsWhatIsRefused(Protocol):
+    """An effect whose wish is not lost where the dependency refuses it for good: a person sees to it."""
+
+    def kept(self, intent: Any, call: ToolCall, exc: Exception) -> ToolResult | None:
+        """None where nobody but the customer can mend it."""
+        ...
+
+
+CONFIRMATION_NEEDED = "confirmation_needed"
+
+
+def fingerprint(tool: str, arguments: Mapping[str, Any]) -> str:
+    """Of one call: the same tool with the same arguments, in whatever order they are written."""
+    return derived_id("call", tool, msgspec.json.encode(arguments, order="sorted").decode())
+
+
+@runtime_checkable
+class ChoosesGuard(Protocol):
+    """An effect whose dependency has several ways, each with a guard of its own."""
+
+    def guard_of(self, intent: Any) -> str:
+        """A name among the handler's guards; one that is not there means the guard of the tool's dependency."""
+        ...
+
+
 AnyTool = Tool[Any] | EffectTool[Any, Any]
+
+
+class KnownTools(Protocol):
+    """Which tools there are. `tools.registry` implements it."""
+
+    def __iter__(self) -> Iterator[AnyTool]: ...
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def find(self, name: str) -> AnyTool:
+        """Raises ToolNotFound."""
+        ...

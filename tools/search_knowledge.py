@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from core.languages import language_of
 from tools.ports import KnowledgeSearch
 from tools.protocol import ToolCall, ToolResult
 from tools.sentences import result_sentence
@@ -17,6 +18,16 @@ class SearchArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.Meta(min_length=1, max_length=500, description="What to look for, in the customer's words."),
     ]
     limit: Annotated[int, msgspec.Meta(ge=1, le=10, description="How many passages at most.")] = 5
+    language: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$",
+                description="Only articles in this language, such as es. Left out: in any.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class SearchKnowledge:
@@ -33,7 +44,14 @@ class SearchKnowledge:
 
     async def run(self, arguments: SearchArguments, call: ToolCall) -> ToolResult:
         found = await self._knowledge.search(
-            call.tenant, arguments.query, limit=arguments.limit, context=call.context
+            call.tenant,
+            arguments.query,
+            limit=arguments.limit,
+            language=language_of(call.locale),
+            context=call.context,
+            replies=call.replies,
+            audience=call.caller.audience,
+            languages=(arguments.language,) if arguments.language else (),
         )
         passages = found.passages
         return ToolResult(
@@ -53,5 +71,12 @@ class SearchKnowledge:
             },
             summary=result_sentence("search_found" if passages else "search_empty", call.locale),
             passages=passages,
-            degraded=(("knowledge_search", "vectors"),) if found.is_lexical_only else (),
+            degraded=tuple(
+                ("knowledge_search", dependency)
+                for dependency, is_down in (
+                    ("search_service", found.is_stand_in),
+                    ("vectors", found.is_lexical_only),
+                )
+                if is_down
+            ),
         )

@@ -6,42 +6,33 @@ Chosen by tool and case, filled with numbers the customer may know, and never wi
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from types import MappingProxyType
 
 from core.errors import ErrorContext, ErrorType
+from core.languages import in_language, set_apart
+from tools.wording.arabic import ARABIC
+from tools.wording.base import ANY_TOOL, Case, Wording
+from tools.wording.english import ENGLISH
+from tools.wording.french import FRENCH
+from tools.wording.german import GERMAN
+from tools.wording.spanish import SPANISH
 
-DEFAULT_LOCALE = "en"
-
-
-class Case(StrEnum):
-    """The distinctions that make a difference to the customer."""
-
-    RATE_LIMIT = "rate_limit"
-    TIMEOUT = "timeout"
-    DUPLICATE = "duplicate"
-    VALIDATION = "validation"
-    NOT_FOUND = "not_found"
-    PERMISSION = "permission"
-    INVALID_ADDRESS = "invalid_address"
-    CONTACT_MISSING = "contact_missing"
-    ORDER_NOT_FOUND = "order_not_found"
-    UNKNOWN_CHANNEL = "unknown_channel"
-    UNKNOWN_TOOL = "unknown_tool"
-    OUR_AUTHENTICATION = "our_authentication"
-    OUR_PERMISSION = "our_permission"
-    OTHER = "other"
-
+WORDINGS: Mapping[str, Wording] = MappingProxyType(
+    {"en": ENGLISH, "de": GERMAN, "es": SPANISH, "fr": FRENCH, "ar": ARABIC}
+)
 
 _BY_REASON: Mapping[str, Case] = MappingProxyType(
     {
         case.value: case
         for case in (
             Case.DUPLICATE,
+            Case.SIMILAR,
             Case.NOT_FOUND,
             Case.PERMISSION,
             Case.INVALID_ADDRESS,
             Case.CONTACT_MISSING,
+            Case.CONTACT_UNDELIVERABLE,
+            Case.NOT_LISTED,
             Case.ORDER_NOT_FOUND,
             Case.UNKNOWN_CHANNEL,
             Case.RATE_LIMIT,
@@ -68,183 +59,6 @@ _OURS: Mapping[ErrorType, Case] = MappingProxyType(
     }
 )
 
-_ANY_TOOL = "*"
-
-_ERRORS: Mapping[str, Mapping[str, Mapping[Case, str]]] = {
-    "en": {
-        _ANY_TOOL: {
-            Case.RATE_LIMIT: (
-                "A lot is being asked of me at the moment. Please give me a minute, then ask again."
-            ),
-            Case.TIMEOUT: (
-                "That took longer than it should, so I stopped waiting. Please try once more in a moment."
-            ),
-            Case.DUPLICATE: "That has been done already, so I did not do it a second time.",
-            Case.VALIDATION: (
-                "Something I need for this is missing or unclear. Could you put it in other words?"
-            ),
-            Case.NOT_FOUND: "I looked, but there is nothing like that here.",
-            Case.PERMISSION: (
-                "I may not do that in this conversation. A member of our team can look into it with you."
-            ),
-            Case.INVALID_ADDRESS: "That address does not seem to work. Could you check it?",
-            Case.UNKNOWN_TOOL: (
-                "That is not something I can do. I can connect you with a member of our team instead."
-            ),
-            Case.OUR_AUTHENTICATION: (
-                "One of our own systems did not let me in, which is for our team to mend and nothing you "
-                "did. Please come back to this later, or let me pass you on to a person."
-            ),
-            Case.OUR_PERMISSION: (
-                "I have not been given the rights that this needs. Our team can do it for you: shall I pass "
-                "you on?"
-            ),
-            Case.OTHER: (
-                "That did not work just now, for reasons on our side. Is there something else I can do for "
-                "you?"
-            ),
-        },
-        "search_knowledge": {
-            Case.RATE_LIMIT: (
-                "Many people are searching our help articles right now. Please ask again in a minute, "
-                "or put your question a little differently."
-            ),
-            Case.TIMEOUT: (
-                "Searching our help articles takes too long right now. A shorter question may work better."
-            ),
-            Case.VALIDATION: "I did not find a question to search for. What would you like to know?",
-            Case.OTHER: (
-                "I cannot search our help articles at the moment, and I will not guess. I can take a request "
-                "for our team, or bring in a person."
-            ),
-        },
-        "open_ticket": {
-            Case.RATE_LIMIT: (
-                "No further tickets can be opened for you right now. I can show you the ones you have, "
-                "and you can add what is new to them."
-            ),
-            Case.TIMEOUT: (
-                "Our ticket system did not answer in time. Shall I try again, or bring in a person?"
-            ),
-            Case.DUPLICATE: (
-                "You already have an open ticket about this: {existing}. I have not opened another one. "
-                "Would you like to see how it stands?"
-            ),
-            Case.VALIDATION: (
-                "To open a ticket I need a little more: one line that says what it is about, "
-                "and a description of what happened."
-            ),
-            Case.NOT_FOUND: "I could not find whom to open this ticket for. Shall I bring in a person?",
-            Case.PERMISSION: (
-                "I may not open a ticket in this conversation. Our team can be reached directly."
-            ),
-            Case.INVALID_ADDRESS: (
-                "That does not look like a complete e-mail address. Which address should our team answer to?"
-            ),
-            Case.CONTACT_MISSING: (
-                "So that our team can answer you: which e-mail address should I put on the ticket?"
-            ),
-            Case.OTHER: "I was not able to open your ticket. Shall I try again, or bring in a person?",
-        },
-        "find_tickets": {
-            Case.RATE_LIMIT: "Your tickets were asked for very often just now. Please try again in a minute.",
-            Case.TIMEOUT: (
-                "Our ticket system takes too long to answer. Please ask for your tickets again in a moment."
-            ),
-            Case.VALIDATION: (
-                "I can list your own tickets: all of them, or the open, pending or solved ones. Which?"
-            ),
-            Case.NOT_FOUND: "I found no such ticket of yours.",
-            Case.PERMISSION: (
-                "I can only show the tickets of the person I am talking with, and I do not know who that is."
-            ),
-            Case.OTHER: (
-                "I cannot look up your tickets at the moment. Please ask again later, or let me bring in a "
-                "person."
-            ),
-        },
-        "customer_info": {
-            Case.RATE_LIMIT: "Your account was looked up very often just now. Please try again in a minute.",
-            Case.TIMEOUT: "Looking up your account takes too long right now. Please ask again in a moment.",
-            Case.VALIDATION: (
-                "I can tell you about your own account and your own orders. Which of these do you need?"
-            ),
-            Case.NOT_FOUND: (
-                "There is no account on file for you that I can see. Please check how you are signed in, "
-                "or ask our team."
-            ),
-            Case.ORDER_NOT_FOUND: "I see no such order in your account. Could you check the order number?",
-            Case.PERMISSION: (
-                "I can only look into an account when its owner is signed in. Please sign in, or ask our "
-                "team directly."
-            ),
-            Case.OTHER: "I cannot reach the customer accounts right now. Please ask me again later.",
-        },
-        "notify": {
-            Case.RATE_LIMIT: "Enough messages have been sent to you for the moment. Please try again later.",
-            Case.TIMEOUT: (
-                "Sending the message took too long. What should I do: try again, or tell you everything here?"
-            ),
-            Case.VALIDATION: "A message needs a subject and a text. What should it say?",
-            Case.NOT_FOUND: "I found no account of yours, so there is no address that I could write to.",
-            Case.PERMISSION: (
-                "I only send messages to customers who are signed in, at the address in their account. "
-                "I can tell you everything here instead."
-            ),
-            Case.INVALID_ADDRESS: (
-                "Nothing can be delivered to the address in your account. Please have a look at your "
-                "contact details."
-            ),
-            Case.UNKNOWN_CHANNEL: "I cannot send messages that way. Shall I use the usual one?",
-            Case.OTHER: "I cannot send messages at the moment. Is there another way in which I can help?",
-        },
-        "handoff": {
-            Case.VALIDATION: "What should I tell the person who takes over?",
-            Case.PERMISSION: "I cannot hand over this conversation. Our team can be reached directly.",
-            Case.OTHER: (
-                "I could not bring a person into this conversation just now. Shall I open a ticket instead?"
-            ),
-        },
-    },
-}
-
-_RESULTS: Mapping[str, Mapping[str, str]] = {
-    "en": {
-        "search_found": "I found something in our help articles.",
-        "search_empty": "Our help articles say nothing about this.",
-        "tickets_found": "Here are your tickets ({count}).",
-        "tickets_none": "You have no such tickets.",
-        "customer_found": "This is what we have on file for you.",
-        "order_found": "This is your order.",
-        "ticket_opened": "I have opened ticket {reference} for you. Your receipt number is {receipt}.",
-        "ticket_queued": (
-            "Our ticket system cannot be reached at the moment, so I have kept your request: its receipt "
-            "number is {receipt}. The ticket will be opened as soon as the system is back, and you will "
-            "read it here."
-        ),
-        "ticket_opened_later": "Your request {receipt} is now ticket {reference}.",
-        "ticket_given_up": (
-            "I am sorry: your request {receipt} could not be turned into a ticket. Our team has been told, "
-            "and you need not repeat it."
-        ),
-        "notification_sent": "I have sent you the message.",
-        "notification_queued": (
-            "Messages cannot be sent at the moment. Yours is kept under receipt number {receipt} and goes "
-            "out as soon as that works again."
-        ),
-        "notification_unknown": (
-            "I cannot tell whether the message reached you. So that you do not get it twice, our team "
-            "checks that under receipt number {receipt}."
-        ),
-        "notification_sent_later": "The message with receipt number {receipt} has been sent to you.",
-        "notification_given_up": (
-            "I am sorry: the message with receipt number {receipt} could not be sent. Please check the "
-            "address in your account; our team has been told."
-        ),
-        "handed_over": "I am passing this conversation to a member of our team, who will answer you here.",
-    },
-}
-
 
 def case_of(error: ErrorContext) -> Case:
     if error.dependency is not None and error.error_type in _OURS:
@@ -255,24 +69,18 @@ def case_of(error: ErrorContext) -> Case:
 
 
 def error_sentence(tool: str, error: ErrorContext, locale: str) -> str:
-    return sentence_for(tool, case_of(error), locale).format_map(
-        {"existing": error.details.get("existing") or "…"}
-    )
+    existing = set_apart(error.details.get("existing") or "…", locale)
+    return sentence_for(tool, case_of(error), locale).format_map({"existing": existing})
 
 
 def sentence_for(tool: str, case: Case, locale: str) -> str:
     """The tool's own sentence for the case, else everybody's sentence for it, else the tool's "other"."""
-    by_tool = _ERRORS[_known(locale, _ERRORS)]
+    by_tool = in_language(WORDINGS, locale).errors
     own = by_tool.get(tool, {})
-    everybodys = by_tool[_ANY_TOOL]
+    everybodys = by_tool[ANY_TOOL]
     return own.get(case) or everybodys.get(case) or own.get(Case.OTHER) or everybodys[Case.OTHER]
 
 
 def result_sentence(name: str, locale: str, **facts: object) -> str:
-    return _RESULTS[_known(locale, _RESULTS)][name].format_map(facts)
-
-
-def _known(locale: str, table: Mapping[str, object]) -> str:
-    """`de-AT` → `de-AT`, else `de`, else English."""
-    language = locale.replace("_", "-").partition("-")[0].lower()
-    return next((name for name in (locale, language) if name in table), DEFAULT_LOCALE)
+    apart = {fact: set_apart(value, locale) for fact, value in facts.items()}
+    return in_language(WORDINGS, locale).results[name].format_map(apart)

@@ -26,22 +26,24 @@ _METADATA_DEPTH = 16
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-async def read_json(request: Request) -> dict[str, Any]:
+async def read_json(request: Request, *, most_bytes: int = BODY_BYTES) -> dict[str, Any]:
     """
     The body as a JSON object.
 
     Raises:
         UnsupportedMediaType: it does not say that it is JSON in UTF-8.
-        TooLarge: raised before more than `BODY_BYTES` were read.
+        TooLarge: raised before more than `most_bytes` were read.
         InvalidInput: it is not JSON, or not an object.
     """
     _check_media_type(request.headers.get("content-type", ""))
-    raw = await _read(request)
+    raw = await _read(request, most_bytes)
     try:
         document = json.loads(
             raw.decode("utf-8"), object_pairs_hook=_unique_names, parse_constant=_refuse_constant
         )
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise InvalidInput("The body is nested too deeply.", reason="nested_too_deeply") from None
+    except ValueError:
         # The decoder's own message quotes the body.
         raise InvalidInput("The body is not valid JSON in UTF-8.") from None
     if not isinstance(document, dict):
@@ -49,7 +51,7 @@ async def read_json(request: Request) -> dict[str, Any]:
     return document
 
 
-def validated(model: type["Body"], document: dict[str, Any]) -> Any:
+def validated(model: type[BaseModel], document: dict[str, Any]) -> Any:
     """
     Raises:
         ValidationFailed: with every field that is wrong, none of their values.
@@ -75,8 +77,8 @@ def storable(text: str) -> str:
     return text
 
 
-def storable_object(value: dict[str, Any]) -> dict[str, Any]:
-    """An object of at most `METADATA_BYTES` as JSON, made of what JSON, msgpack and SQL all carry."""
+def storable_object(value: dict[str, Any], *, most_bytes: int = METADATA_BYTES) -> dict[str, Any]:
+    """An object of at most so many bytes as JSON, made of what JSON, msgpack and SQL all carry."""
     pending: list[tuple[Any, int]] = [(value, 1)]
     while pending:
         part, depth = pending.pop()
@@ -93,8 +95,10 @@ def storable_object(value: dict[str, Any]) -> dict[str, Any]:
             raise PydanticCustomError("number_too_large", "Numbers must fit a 64-bit float")
         elif isinstance(part, int) and not -(2**63) <= part < 2**63:
             raise PydanticCustomError("number_too_large", "Integers must fit 64 bits")
-    if len(orjson.dumps(value)) > METADATA_BYTES:
-        raise PydanticCustomError("object_too_large", "At most 4096 bytes of JSON are kept")
+    if len(orjson.dumps(value)) > most_bytes:
+        raise PydanticCustomError(
+            "object_too_large", "At most {most_bytes} bytes of JSON are kept", {"most_bytes": most_bytes}
+        )
     return value
 
 
@@ -105,20 +109,20 @@ def _check_media_type(header: str) -> None:
         raise UnsupportedMediaType("Send Content-Type: application/json, in UTF-8.")
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, most_bytes: int) -> bytes:
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced[:20]) > BODY_BYTES:
-        _refuse_size()
+    if announced.isdecimal() and int(announced[:20]) > most_bytes:
+        _refuse_size(most_bytes)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_BYTES:
-            _refuse_size()
+        if len(body) > most_bytes:
+            _refuse_size(most_bytes)
     return bytes(body)
 
 
-def _refuse_size() -> NoReturn:
-    raise TooLarge(f"The body may have {BODY_BYTES} bytes at most.")
+def _refuse_size(most_bytes: int) -> NoReturn:
+    raise TooLarge(f"The body may have {most_bytes} bytes at most.")
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -23,11 +23,11 @@ from agent.turn.inputs import ChatRequest, Submission
 from core.errors import FieldError, ValidationFailed
 from core.messages import TurnResult, TurnStatus
 
-_MARGIN_SECONDS = 1.0
+LONGEST_WAIT_MARGIN_SECONDS = 1.0
 """A turn that stops at its deadline still has to be saved."""
 
 
-class _WholeRequestRoute(APIRoute):
+class WholeRequestRoute(APIRoute):
     """
     For an endpoint that reads the request itself: FastAPI's own handler looks for parameters and dependencies in each request,
     which costs as much as all that the endpoint does.
@@ -38,9 +38,9 @@ class _WholeRequestRoute(APIRoute):
 
 
 def chat_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
-    router = APIRouter(route_class=_WholeRequestRoute)
+    router = APIRouter(route_class=WholeRequestRoute)
     turns = parts.turns
-    longest_wait_seconds = parts.settings.turn_deadline_seconds + _MARGIN_SECONDS
+    longest_wait_seconds = parts.settings.turn_deadline_seconds + LONGEST_WAIT_MARGIN_SECONDS
 
     @router.post(
         "/v1/chat",
@@ -64,7 +64,7 @@ def chat_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
         form = chosen_form(request, (JSON, EVENT_STREAM))
         body: ChatBody = validated(ChatBody, await read_json(request))
         caller = acting_for(caller, body.customer_id)
-        client_message_id = _client_message_id(request, body)
+        client_message_id = client_message_id_of(request, body.client_message_id)
         await parts.limits.check_message(caller, body.conversation_id)
         submission = await turns.submit(
             ChatRequest(
@@ -98,13 +98,19 @@ def chat_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
     return router
 
 
-def _client_message_id(request: Request, body: ChatBody) -> str | None:
+def client_message_id_of(request: Request, in_body: str | None) -> str | None:
+    """
+    The client's own id of its message, by the header or the body.
+
+    Raises:
+        ValidationFailed: they differ, or cannot be kept.
+    """
     key = request.headers.get("idempotency-key")
     if key is None:
-        return body.client_message_id
+        return in_body
     if not 1 <= len(key) <= ID_CHARACTERS or not key.isascii() or not key.isprintable():
         _refuse_key("1 to 128 printable ASCII characters are accepted", "idempotency_key")
-    if body.client_message_id not in (None, key):
+    if in_body not in (None, key):
         _refuse_key("It differs from body.client_message_id", "idempotency_key_conflict")
     return key
 

@@ -16,7 +16,7 @@ from agent.api.document import LAST_EVENT_ID, answers, body_of
 from agent.api.messages import SseConversation
 from agent.api.parts import ServiceParts
 from agent.api.problems import ClaimedAlready
-from agent.api.security import Callers, check_may_read
+from agent.api.security import Callers, readable_conversation
 from agent.api.stream import HEADERS
 from agent.api.tokens import VISITOR_PREFIX
 from agent.api.wire import (
@@ -27,8 +27,7 @@ from agent.api.wire import (
     view_of_message,
 )
 from core.errors import AuthenticationFailed, NotFound, PermissionDenied
-from core.identity import Caller, CallerKind
-from state.store import ConversationRecord
+from core.identity import CallerKind
 
 _MOST_MESSAGES = 1000
 _GREATEST_SEQ = 2**31 - 1
@@ -39,15 +38,6 @@ def conversation_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
     router = APIRouter()
     turns = parts.turns
 
-    async def readable(caller: Caller, conversation_id: str) -> ConversationRecord:
-        record = None
-        if could_be_ours(conversation_id):
-            record = await turns.conversation(caller.tenant, conversation_id)
-        if record is None:
-            raise NotFound
-        check_may_read(caller, record.customer_id)
-        return record
-
     @router.get(
         "/v1/conversations/{conversation_id}",
         summary="A conversation, without its messages",
@@ -56,7 +46,7 @@ def conversation_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
     async def conversation(request: Request, conversation_id: str) -> Response:
         caller = await callers.caller(request)
         chosen_form(request, (JSON,))
-        record = await readable(caller, conversation_id)
+        record = await readable_conversation(turns, caller, conversation_id)
         return _json(view_of_conversation(record, parts.clock.now()))
 
     @router.get(
@@ -74,7 +64,7 @@ def conversation_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
     ) -> Response:
         caller = await callers.caller(request)
         chosen_form(request, (JSON,))
-        await readable(caller, conversation_id)
+        await readable_conversation(turns, caller, conversation_id)
         # One more than asked for tells whether there is a next page.
         found = await turns.messages(caller.tenant, conversation_id, after=after, limit=limit + 1)
         page = found[:limit]
@@ -105,7 +95,7 @@ def conversation_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
     ) -> Response:
         caller = await callers.caller(request)
         chosen_form(request, (EVENT_STREAM,))
-        record = await readable(caller, conversation_id)
+        record = await readable_conversation(turns, caller, conversation_id)
         heard = _seq(request.headers.get("last-event-id"))
         if heard is None:
             heard = record.head if after is None else after
@@ -141,7 +131,11 @@ def conversation_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
             caller.tenant, conversation_id, visitor=visitor.customer_id, customer=caller.customer_id
         )
         request.state.is_stored = True
-        return _json(view_of_conversation(await readable(caller, conversation_id), parts.clock.now()))
+        return _json(
+            view_of_conversation(
+                await readable_conversation(turns, caller, conversation_id), parts.clock.now()
+            )
+        )
 
     return router
 

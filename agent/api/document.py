@@ -10,11 +10,15 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from agent.api.openai_wire import SCHEMAS as OPENAI_SCHEMAS
+from agent.api.openai_wire import CompletionBody
 from agent.api.problems import MEDIA_TYPE
 from agent.api.wire import (
     ChatBody,
     ClaimBody,
     ConversationView,
+    ExplainedTurn,
+    FeedbackBody,
     Liveness,
     MessagePage,
     ProblemDocument,
@@ -22,10 +26,21 @@ from agent.api.wire import (
     VisitorToken,
 )
 from core.messages import TurnResult
+from core.records import Feedback
 
 _REF = "#/components/schemas/"
-_SENT = (TurnResult, ConversationView, MessagePage, VisitorToken, Liveness, Readiness, ProblemDocument)
-_RECEIVED = (ChatBody, ClaimBody)
+_SENT = (
+    TurnResult,
+    ExplainedTurn,
+    ConversationView,
+    MessagePage,
+    Feedback,
+    VisitorToken,
+    Liveness,
+    Readiness,
+    ProblemDocument,
+)
+_RECEIVED = (ChatBody, ClaimBody, CompletionBody, FeedbackBody)
 _ALWAYS_POSSIBLE = (403, 405, 500)
 _TEXT = {"type": "string"}
 _EVENT = {
@@ -59,10 +74,15 @@ _MEANINGS = {
 def answers(
     results: Mapping[int, str], *, errors: Sequence[int], streams: bool = False
 ) -> dict[int | str, dict[str, Any]]:
-    """FastAPI's `responses` of a route: schemas of its results by status ("" for events only), and its errors."""
+    """
+    FastAPI's `responses` of a route: schemas of its results by status ("" for events only, several between bars), and its errors.
+    """
     described: dict[int | str, dict[str, Any]] = {}
-    for status, name in results.items():
-        content: dict[str, Any] = {"application/json": {"schema": _ref(name)}} if name else {}
+    for status, names in results.items():
+        content: dict[str, Any] = {}
+        if names:
+            each = [_ref(name) for name in names.split(" | ")]
+            content["application/json"] = {"schema": each[0] if len(each) == 1 else {"anyOf": each}}
         if streams and status == 200:
             content["text/event-stream"] = {"schema": _EVENT}
         described[status] = {"description": _MEANINGS[status], "content": content}
@@ -72,6 +92,19 @@ def answers(
             "content": {MEDIA_TYPE: {"schema": _ref("ProblemDocument")}},
         }
     return described
+
+
+def openai_answers(result: str, *, streams: bool = False) -> dict[int | str, dict[str, Any]]:
+    """FastAPI's `responses` of a route for OpenAI's clients."""
+    success: dict[str, Any] = {"application/json": {"schema": _ref(result)}}
+    if streams:
+        success["text/event-stream"] = {"schema": _TEXT}
+    errors = (400, 401, 403, 404, 405, 409, 413, 415, 429, 500, 502, 503, 504)
+    failure = {"application/json": {"schema": _ref("OpenAiError")}}
+    return {
+        200: {"description": _MEANINGS[200], "content": success},
+        **{status: {"description": _MEANINGS[status], "content": failure} for status in errors},
+    }
 
 
 def body_of(name: str) -> dict[str, Any]:
@@ -115,7 +148,7 @@ def _schemas() -> dict[str, Any]:
     _, received = models_json_schema(
         [(model, "validation") for model in _RECEIVED], ref_template=_REF + "{model}"
     )
-    return {**sent, **received["$defs"]}
+    return {**sent, **received["$defs"], **OPENAI_SCHEMAS}
 
 
 def _ref(name: str) -> dict[str, str]:

@@ -19,8 +19,7 @@ from core.clock import Clock
 from core.errors import CarelineError, RateLimited
 from core.identity import Caller
 from core.settings import Settings
-from state.redis.client import open_redis
-from state.redis.windows import SharedWindows, Window
+from state.windows import Window
 
 _ADDRESS_LIMIT = "120/minute"
 """New visitors from one address: without it, a fresh token would lift the customer's limit."""
@@ -140,6 +139,10 @@ class RateLimits:
 def rate_limits(settings: Settings, *, clock: Clock, log: EventLog) -> RateLimits:
     windows: Windows = LocalWindows(clock)
     if settings.redis_url is not None:
+        # The client takes 6 MB, which nobody without Redis needs.
+        from state.redis.client import open_redis
+        from state.redis.windows import SharedWindows
+
         seconds = min(settings.redis_timeout_seconds, settings.rate_limit_timeout_seconds)
         client = open_redis(
             settings.redis_url, timeout_seconds=seconds, connections=settings.redis_connections

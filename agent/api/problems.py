@@ -6,7 +6,7 @@ code for the rest.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,10 +110,7 @@ class Problem:
             "status": self.status,
             "code": self.code,
             "detail": self.detail,
-            "errors": [
-                {"loc": [_printable(step) for step in each.loc], "msg": each.msg, "type": each.type}
-                for each in self.fields[:_MOST_FIELDS]
-            ],
+            "errors": details_of(self.fields[:_MOST_FIELDS]),
             "request_id": request_id,
             "retryable": self.is_retryable,
             "user_action": self.user_action,
@@ -121,6 +118,14 @@ class Problem:
         if stored is not None:
             body["stored"] = stored
         return body
+
+
+def details_of(fields: Sequence[FieldError]) -> list[dict[str, Any]]:
+    """What is wrong with each field, as JSON."""
+    return [
+        {"loc": [_printable(step) for step in each.loc], "msg": each.msg, "type": each.type}
+        for each in fields
+    ]
 
 
 def problem_of(exc: Exception) -> Problem:
@@ -168,10 +173,13 @@ def respond(
 
 
 class ProblemResponses:
-    """Answers for the exceptions that handlers raise."""
+    """Answers for the exceptions that handlers raise; `others` words them where the route's clients expect another form."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(
+        self, log: EventLog, *, others: Mapping[str, Callable[[Problem], Response]] | None = None
+    ) -> None:
         self._log = log
+        self._others = others or {}
 
     async def __call__(self, request: Request, exc: Exception) -> Response:
         problem = problem_of(exc)
@@ -186,6 +194,8 @@ class ProblemResponses:
             error=type(exc).__name__,
             dependency=exc.dependency if isinstance(exc, DependencyError) else None,
         )
+        if (other := self._others.get(request.scope["path"])) is not None:
+            return other(problem)
         stored = bool(getattr(request.state, "is_stored", False)) if request.method == "POST" else None
         return respond(problem, request_id=request_id_of(request), stored=stored)
 

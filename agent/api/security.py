@@ -13,8 +13,11 @@ from starlette.requests import Request
 
 from agent.api.parts import ServiceParts
 from agent.api.tokens import VISITOR_PREFIX, CompanyKeys, CustomerTokens, Visitor, VisitorTokens
+from agent.api.wire import could_be_ours
+from agent.turn.inputs import Turns
 from core.errors import AuthenticationFailed, FieldError, NotFound, PermissionDenied, ValidationFailed
 from core.identity import Caller, CallerKind
+from state.store import ConversationRecord
 
 _LONGEST_CREDENTIAL = 8192
 
@@ -127,6 +130,20 @@ def check_may_read(caller: Caller, customer_id: str) -> None:
     """Raises NotFound, not PermissionDenied: what belongs to somebody else does not exist for this caller."""
     if not caller.may_act_for_any_customer and caller.customer_id != customer_id:
         raise NotFound
+
+
+async def readable_conversation(turns: Turns, caller: Caller, conversation_id: str) -> ConversationRecord:
+    """
+    Raises:
+        NotFound: there is none for this caller.
+    """
+    record = None
+    if could_be_ours(conversation_id):
+        record = await turns.conversation(caller.tenant, conversation_id)
+    if record is None:
+        raise NotFound
+    check_may_read(caller, record.customer_id)
+    return record
 
 
 def _as_caller(visitor: Visitor) -> Caller:

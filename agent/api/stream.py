@@ -19,12 +19,15 @@ from core.messages import TurnResult
 
 HEARTBEAT_SECONDS = 15.0
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_LONGEST_NUMBER = 30
+_NUMBERS = 1 << 53
+"""What clients that count in doubles tell apart; nobody was ever told more."""
+_STEP = 4
+"""Ids are so many times an event's number: an end may need a reset and a text before it, and has `done` after it."""
 HEARTBEAT = b": still here\n\n"
 
 
 class SseTurn:
-    """One reader of one turn; `after` is the number of the last event that an earlier connection brought, None for none."""
+    """One reader of one turn; `after` is the number in the last id that an earlier connection brought, None for none."""
 
     def __init__(
         self,
@@ -42,8 +45,10 @@ class SseTurn:
         self._tenant = tenant
         self._request_id = request_id
         self._log = log
-        self._after = after
-        self._is_from_beginning = not after
+        self._is_resumed = after is not None
+        self._after = (after or 0) // _STEP
+        self._latest_id = -1 if after is None else after
+        self._is_from_beginning = self._after == 0
         self._heartbeat_seconds = heartbeat_seconds
         self._waiting: list[tuple[int, TurnEvent]] = []
         self._news = asyncio.Event()
@@ -57,10 +62,10 @@ class SseTurn:
             "message_id": taken.message_id,
             "durability": taken.durability,
         }
-        if self._after is None:
+        if not self._is_resumed:
             yield self._event("accepted", 0, orjson.dumps(accepted))
         if taken.result is not None and self._is_from_beginning:
-            yield self._finish(1, Finished(taken.result))
+            yield self._finish(_STEP, Finished(taken.result))
             return
         follower = asyncio.create_task(self._follow())
         try:
@@ -85,7 +90,7 @@ class SseTurn:
         last: TurnEvent | None = None
         try:
             async for n, last in self._turns.events(
-                self._tenant, self._submission.turn_id, after=self._after or 0
+                self._tenant, self._submission.turn_id, after=self._after
             ):
                 self._tell(n, last)
         except Exception as exc:
@@ -103,64 +108,66 @@ class SseTurn:
     def _render(self, ready: list[tuple[int, TurnEvent]]) -> tuple[bytes, bool]:
         pieces: list[bytes] = []
         texts: list[str] = []
-        texts_n = 0
+        texts_id = 0
         for n, event in ready:
+            event_id = n * _STEP
             if isinstance(event, Delta):
                 texts.append(event.text)
-                texts_n = n
+                texts_id = event_id
                 continue
             if texts:
-                pieces.append(self._delta(texts_n, "".join(texts)))
+                pieces.append(self._delta(texts_id, "".join(texts)))
                 texts = []
             if isinstance(event, Finished):
-                pieces.append(self._finish(n, event))
+                pieces.append(self._finish(event_id, event))
                 return b"".join(pieces), True
             if isinstance(event, Drain):
-                pieces.append(self._event("drain", n, msgspec.json.encode(event)))
+                pieces.append(self._event("drain", event_id, msgspec.json.encode(event)))
                 return b"".join(pieces), True
             if isinstance(event, Reset):
                 self._shown.clear()
                 self._is_from_beginning = True
             name = "reset" if isinstance(event, Reset) else "status"
-            pieces.append(self._event(name, n, _encoded(event)))
+            pieces.append(self._event(name, event_id, _encoded(event)))
         if texts:
-            pieces.append(self._delta(texts_n, "".join(texts)))
+            pieces.append(self._delta(texts_id, "".join(texts)))
         return b"".join(pieces), False
 
-    def _finish(self, n: int, end: Finished) -> bytes:
+    def _finish(self, event_id: int, end: Finished) -> bytes:
         if end.result is None:
-            last = self._event("error", n, self._error(end.error))
+            last = self._event("error", event_id, self._error(end.error))
         else:
-            last = self._catch_up(n, end.result) + self._event("message", n, msgspec.json.encode(end.result))
-        return last + self._event("done", n + 1, b"{}")
+            last = self._catch_up(event_id, end.result)
+            last += self._event("message", event_id, msgspec.json.encode(end.result))
+        return last + self._event("done", event_id + 1, b"{}")
 
-    def _catch_up(self, n: int, result: TurnResult) -> bytes:
+    def _catch_up(self, event_id: int, result: TurnResult) -> bytes:
         """
-        The promise that the deltas are the reply holds for a turn that was not watched from its beginning,
-        too.
+        The promise that the deltas are the reply holds for a turn that was not watched from its beginning, too. Who breaks off
+        here and resumes gets the message; who resumed may have heard of this text before.
         """
         text = result.reply.text if result.reply is not None else ""
         shown = "".join(self._shown)
         if shown == text or not self._is_from_beginning:
             return b""
-        # With the id of what came before: who breaks off here and resumes gets the message.
-        n = max(0, n - 1)
-        before = self._event("reset", n, b"{}") if shown else b""
+        before = self._event("reset", event_id - 2, b"{}") if shown or self._is_resumed else b""
         self._shown.clear()
-        return before + self._delta(n, text)
+        return before + self._delta(event_id - 1, text)
 
-    def _delta(self, n: int, text: str) -> bytes:
+    def _delta(self, event_id: int, text: str) -> bytes:
         self._shown.append(text)
-        return self._event("delta", n, orjson.dumps({"text": text}))
+        return self._event("delta", event_id, orjson.dumps({"text": text}))
 
     def _error(self, cause: Exception | None) -> bytes:
         exc = cause if isinstance(cause, CarelineError) else DependencyUnavailable("turn")
         return orjson.dumps(problem_of(exc).document(request_id=self._request_id, stored=True))
 
-    def _event(self, name: str, n: int, payload: bytes) -> bytes:
+    def _event(self, name: str, event_id: int, payload: bytes) -> bytes:
+        """Ids only grow, whatever this reader has heard before."""
+        self._latest_id = max(self._latest_id + 1, event_id)
         return b"id: %s:%d\nevent: %s\ndata: %s\n\n" % (
             self._submission.turn_id.encode(),
-            n,
+            self._latest_id,
             name.encode(),
             payload,
         )
@@ -169,9 +176,10 @@ class SseTurn:
 def last_event_number(header: str | None, turn_id: str) -> int | None:
     """The number in a `Last-Event-ID` of this turn; None for anything else: the turn is then told from its beginning."""
     name, _, number = (header or "").rpartition(":")
-    if name != turn_id or not number.isascii() or not number.isdecimal() or len(number) > _LONGEST_NUMBER:
+    if name != turn_id or not number.isascii() or not number.isdecimal() or len(number) > 16:
         return None
-    return int(number)
+    told = int(number)
+    return told if told < _NUMBERS else None
 
 
 def _encoded(event: Status | Reset) -> bytes:

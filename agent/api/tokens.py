@@ -8,15 +8,17 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-import jwt
 
 from core.clock import Clock
 from core.errors import AuthenticationFailed, DependencyUnavailable
 from core.identity import DEFAULT_TENANT, VISITOR_CUSTOMER_PREFIX, Caller, CallerKind
 from core.ids import new_id
+
+if TYPE_CHECKING:
+    import jwt  # with its cryptography 9 MB, which a service that reads no tokens does not need
 
 CUSTOMER_AUDIENCE = "careline"
 VISITOR_PREFIX = "vis_"
@@ -58,6 +60,8 @@ class VisitorTokens:
         self, visitor: Visitor | None = None, *, tenant: str = DEFAULT_TENANT
     ) -> tuple[str, Visitor, datetime]:
         """A token, whom it names and when it ends; None makes a new visitor."""
+        import jwt
+
         named = visitor or Visitor(tenant=tenant, customer_id=new_id("anon"))
         ends = (self._clock.now() + self._life).replace(microsecond=0)
         claims = {
@@ -96,7 +100,7 @@ class CompanyKeys:
         self._asked_at: float | None = None
         self._one_at_a_time = asyncio.Lock()
 
-    async def key(self, kid: str | None) -> jwt.PyJWK | None:
+    async def key(self, kid: str | None) -> "jwt.PyJWK | None":
         """
         None: the company has no such key.
 
@@ -114,7 +118,7 @@ class CompanyKeys:
     def _is_older_than(self, seconds: float) -> bool:
         return self._asked_at is None or self._clock.monotonic() - self._asked_at > seconds
 
-    def _find(self, kid: str | None) -> jwt.PyJWK | None:
+    def _find(self, kid: str | None) -> "jwt.PyJWK | None":
         if kid is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         return self._keys.get(kid)
@@ -139,6 +143,8 @@ class CustomerTokens:
     """
 
     def __init__(self, *, secret: str | None, keys: CompanyKeys | None, clock: Clock) -> None:
+        if secret is not None or keys is not None:
+            import jwt  # noqa: F401 - now, not while the first customer waits
         self._secret = secret
         self._keys = keys
         self._clock = clock
@@ -149,6 +155,8 @@ class CustomerTokens:
             AuthenticationFailed: for whatever reason; the caller is not told more than is needed to mend it.
             DependencyUnavailable: the company's keys cannot be had.
         """
+        import jwt
+
         try:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError as exc:
@@ -193,6 +201,8 @@ class CustomerTokens:
 
 
 def _decoded(token: str, key: Any, algorithm: str, audience: str) -> dict[str, Any]:
+    import jwt
+
     try:
         claims = jwt.decode(
             token, key, algorithms=[algorithm], audience=audience, options=_SIGNATURE_AND_AUDIENCE
@@ -204,8 +214,10 @@ def _decoded(token: str, key: Any, algorithm: str, audience: str) -> dict[str, A
     return claims
 
 
-def _usable_keys(document: Any) -> Mapping[str | None, jwt.PyJWK]:
+def _usable_keys(document: Any) -> "Mapping[str | None, jwt.PyJWK]":
     """Signing keys by `kid`. A symmetric key in a public document would be everybody's, so it is nobody's."""
+    import jwt
+
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("not a key set")
     usable: dict[str | None, jwt.PyJWK] = {}

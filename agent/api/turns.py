@@ -2,8 +2,10 @@
 Single turns: read one, follow its events from where a connection broke off, stop it.
 """
 
+from typing import Annotated, Literal
+
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -13,9 +15,9 @@ from agent.api.parts import ServiceParts
 from agent.api.problems import request_id_of
 from agent.api.security import Callers, check_may_read
 from agent.api.stream import HEADERS, SseTurn, last_event_number
-from agent.api.wire import could_be_ours
+from agent.api.wire import ExplainedTurn, could_be_ours
 from agent.turn.inputs import Submission
-from core.errors import NotFound
+from core.errors import NotFound, PermissionDenied
 from core.identity import Caller
 from core.messages import TurnResult
 from state.store import TurnRecord
@@ -39,13 +41,30 @@ def turn_routes(parts: ServiceParts, callers: Callers) -> APIRouter:
     @router.get(
         "/v1/turns/{turn_id}",
         summary="A turn: the answer, or that it is on its way",
-        responses=answers({200: "TurnResult"}, errors=_ERRORS),
+        responses=answers({200: "TurnResult | ExplainedTurn"}, errors=_ERRORS),
     )
-    async def turn(request: Request, turn_id: str) -> Response:
+    async def turn(
+        request: Request,
+        turn_id: str,
+        view: Annotated[
+            Literal["result", "explain"],
+            Query(description="`explain`, for operators: an ExplainedTurn, why it was answered like this."),
+        ] = "result",
+    ) -> Response:
         caller = await callers.caller(request)
         chosen_form(request, (JSON,))
+        if view == "explain" and not caller.may_operate:
+            raise PermissionDenied("Only an operator's key may read why a turn was answered as it was.")
         record = await readable(caller, turn_id)
-        return _json(record.result if record.result is not None else _unfinished(record))
+        result = record.result if record.result is not None else _unfinished(record)
+        return _json(result if view == "result" else await explained(caller.tenant, result))
+
+    async def explained(tenant: str, result: TurnResult) -> ExplainedTurn:
+        return ExplainedTurn(
+            turn=result,
+            explanation=await parts.explained.of_turn(tenant, result.turn_id),
+            feedback=tuple(await parts.feedback.of_turn(tenant, result.conversation_id, result.turn_id)),
+        )
 
     @router.get(
         "/v1/turns/{turn_id}/events",

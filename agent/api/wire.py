@@ -5,14 +5,16 @@ What is sent back and is not listed here is a value of `core.messages`, encoded 
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from agent.api.bodies import METADATA_BYTES, Body, storable, storable_object
-from core.messages import Citation, DegradedPart, Message, MessageRole
+from core.explanation import TurnExplanation
+from core.messages import Citation, DegradedPart, Message, MessageRole, TurnResult
+from core.records import Feedback
 from state.store import ConversationRecord
 
 MESSAGE_CHARACTERS = 8000
@@ -38,15 +40,18 @@ def could_be_ours(identifier: str) -> bool:
 Id = Annotated[str, Field(min_length=1, max_length=ID_CHARACTERS), AfterValidator(storable)]
 
 
+MessageText = Annotated[
+    str,
+    AfterValidator(_message),
+    Field(
+        description="1 to 8,000 characters, counted after trimming, stored untrimmed and byte-exact.",
+        json_schema_extra={"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"},
+    ),
+]
+
+
 class ChatBody(Body):
-    message: Annotated[
-        str,
-        AfterValidator(_message),
-        Field(
-            description="1 to 8,000 characters, counted after trimming, stored untrimmed and byte-exact.",
-            json_schema_extra={"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"},
-        ),
-    ]
+    message: MessageText
     conversation_id: Id | None = Field(None, description="Continue this conversation; left out: a new one.")
     client_message_id: Id | None = Field(
         None, description="The client's own id of this message; the header Idempotency-Key is the same thing."
@@ -71,6 +76,19 @@ class ClaimBody(Body):
     visitor_token: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
         description="The token of the visitor who has signed in."
     )
+
+
+class FeedbackBody(Body):
+    score: Annotated[int, Field(ge=1, le=5)] | None = Field(None, description="1 is worst, 5 is best.")
+    thumbs: Literal["up", "down"] | None = Field(None, description="In the place of a score.")
+    comment: Annotated[str, Field(max_length=2000), AfterValidator(storable)] | None = None
+    turn_id: Id | None = Field(None, description="Which answer is meant; left out: the newest.")
+
+    @model_validator(mode="after")
+    def _one_judgement(self) -> Self:
+        if (self.score is None) == (self.thumbs is None):
+            raise PydanticCustomError("score_or_thumbs", "Give either score or thumbs")
+        return self
 
 
 class VisitorToken(msgspec.Struct, frozen=True):
@@ -111,6 +129,14 @@ class MessagePage(msgspec.Struct, frozen=True):
 
     messages: tuple[MessageView, ...]
     next: int | None
+
+
+class ExplainedTurn(msgspec.Struct, frozen=True):
+    """`explanation` is null where none was kept: docs/explain.md says for how long, and names the steps."""
+
+    turn: TurnResult
+    explanation: TurnExplanation | None
+    feedback: tuple[Feedback, ...]
 
 
 class Liveness(msgspec.Struct, frozen=True):

@@ -38,12 +38,29 @@ class TurnInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """
+    What a turn took of its language model; `cost` in the currency of the prices that are set. `is_reported` where its server
+    counted all of it, else some is estimated.
+    """
+
+    answers: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    is_reported: bool = True
+
+
+NOTHING_SPENT = Spent()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrainReply:
     """
     `text` is exactly the sentences emitted since the last reset, joined as they were emitted.
 
     `degraded` holds the (feature, dependency) pairs that the brain itself had to do without, e.g. `(conversation, model)`; what
-    its tools had to do without stands in their outcomes.
+    its tools had to do without stands in their outcomes. `spent` is None where a model was asked and nobody knows what it took.
     """
 
     text: str
@@ -54,13 +71,17 @@ class BrainReply:
     brain: BrainName = "embedded"
     model: str | None = None
     degraded: tuple[tuple[str, str], ...] = ()
+    spent: Spent | None = NOTHING_SPENT
 
 
 class ToolCaller(Protocol):
     """The tools, bound to the turn's caller. Counts steps itself, so each call has its own key."""
 
-    async def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolOutcome:
-        """Never raises for a failing tool; cancellation passes through."""
+    async def call(self, tool: str, arguments: Mapping[str, Any], *, asks_first: bool = False) -> ToolOutcome:
+        """
+        Never raises for a failing tool; cancellation passes through. `asks_first`: the customer has not asked for it, so that
+        nothing is done before their yes.
+        """
         ...
 
 

@@ -7,10 +7,11 @@ two.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from agent.brain.words import content_words
+from core.explanation import note
 from core.records import Passage
 
 
@@ -91,9 +92,21 @@ def judge(question: str, passages: Sequence[Passage], *, earlier: str = "") -> J
     if not passages:
         return Judgement(Verdict.UNKNOWN, ())
     features = features_of(f"{question} {earlier}", passages[0])
-    model = _WITHOUT_VECTORS if features.cosine is None else _WITH_VECTORS
+    model = _model_of(features)
     titles = tuple(dict.fromkeys(passage.title for passage in passages))[:_MOST_TITLES]
-    return Judgement(model.verdict(model.probability(features)), titles)
+    probability = model.probability(features)
+    verdict = model.verdict(probability)
+    note(
+        "judged",
+        verdict=verdict.value,
+        probability=round(probability, 3),
+        answers_from=model.answers,
+        features={
+            name: None if value is None else round(value, 3) for name, value in asdict(features).items()
+        },
+        article=passages[0].article_id,
+    )
+    return Judgement(verdict, titles)
 
 
 def features_of(question: str, best: Passage) -> Features:
@@ -106,3 +119,12 @@ def features_of(question: str, best: Passage) -> Features:
         coverage=sum(word in found for word in asked) / max(1, len(asked)),
         in_title=sum(word in title for word in asked) / max(1, len(asked)),
     )
+
+
+def probability_of_answer(features: Features) -> float:
+    """That the best article answers the question."""
+    return _model_of(features).probability(features)
+
+
+def _model_of(features: Features) -> _Model:
+    return _WITHOUT_VECTORS if features.cosine is None else _WITH_VECTORS

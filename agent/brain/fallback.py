@@ -11,17 +11,19 @@ from typing import Any, Protocol
 import msgspec
 
 from agent.brain.base import Brain, BrainReply, Emitter, ToolCaller, TurnInput
-from agent.brain.llm import is_effect
+from agent.brain.model_calls import is_effect
 from core.clock import Clock
 from core.errors import (
     DependencyError,
     DependencyRefusedUs,
     DependencyTimeout,
     DependencyUnavailable,
+    ErrorType,
     LeaseLost,
     NetworkFailed,
     RateLimited,
 )
+from core.explanation import note
 from core.messages import BrainName
 from core.resilience.deadline import Deadline
 from core.resilience.verdict import NOT_TRIED
@@ -41,7 +43,7 @@ class Outages(Protocol):
 
     def is_down(self, dependency: str) -> bool: ...
 
-    def mark_down(self, dependency: str) -> None: ...
+    def mark_down(self, dependency: str, why: str = "") -> None: ...
 
 
 class FallbackBrain:
@@ -65,6 +67,7 @@ class FallbackBrain:
 
     async def respond(self, turn: TurnInput, tools: ToolCaller, out: Emitter) -> BrainReply:
         if self._outages.is_down("model"):
+            note("model_passed_over", why="it is down")
             return await self._without_model(turn, tools, out)
         watched_tools = _WatchedTools(tools)
         watched_out = _WatchedEmitter(out)
@@ -74,18 +77,22 @@ class FallbackBrain:
             raise
         except (DependencyError, RateLimited) as exc:
             log.warning("brain.fell_back", error_type=exc.error_type, reason=exc.reason)
+            note("fell_back", error_type=exc.error_type.value, reason=exc.reason)
             if isinstance(exc, _NOT_THERE) and exc.reason not in NOT_TRIED:
                 # A breaker needs several calls to open; where few customers chat, each would wait for the silence.
-                self._outages.mark_down("model")
+                self._outages.mark_down("model", f"{type(exc).__name__}: {exc}")
         except (
             Exception
         ) as exc:  # a defect of the first brain is no reason to leave a customer without an answer
             log.error("brain.broke", exc_info=exc)
+            note("fell_back", error_type=ErrorType.INTERNAL_ERROR.value, reason=type(exc).__name__)
         if watched_out.has_shown:
             await out.reset()
         if watched_tools.effects:
-            return await self._tell_effects(turn, watched_tools.effects, out)
-        return await self._without_model(turn, watched_tools, out)
+            reply = await self._tell_effects(turn, watched_tools.effects, out)
+        else:
+            reply = await self._without_model(turn, watched_tools, out)
+        return dataclasses.replace(reply, spent=None)
 
     def _with_reserve(self, turn: TurnInput) -> TurnInput:
         left = turn.deadline.remaining()
@@ -101,7 +108,7 @@ class FallbackBrain:
         await out.text(text)
         return BrainReply(
             text=text,
-            state=msgspec.structs.replace(turn.state, flow=None, offer=None),
+            state=msgspec.structs.replace(turn.state, flow=None, offer=None, waiting=()),
             brain=self._second.name,
             degraded=_WITHOUT_MODEL,
         )
@@ -115,9 +122,9 @@ class _WatchedTools:
         self._found: dict[bytes, ToolOutcome] = {}
         self.effects: list[ToolOutcome] = []
 
-    async def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolOutcome:
+    async def call(self, tool: str, arguments: Mapping[str, Any], *, asks_first: bool = False) -> ToolOutcome:
         if tool != _REUSED:
-            outcome = await self._tools.call(tool, arguments)
+            outcome = await self._tools.call(tool, arguments, asks_first=asks_first)
             if is_effect(outcome):
                 self.effects.append(outcome)
             return outcome

@@ -9,8 +9,10 @@ ends with "I do not know".
 from dataclasses import dataclass, field
 
 from agent.brain.base import Emitter
-from agent.brain.grounding import Grounds, Quote, Standing
+from agent.brain.grounding import Grounds, Judgement, Quote, Standing
+from agent.brain.meaning import Meaning
 from agent.brain.sentence_stream import Sentence, SentenceStream
+from core.explanation import note
 from core.messages import Citation
 
 
@@ -33,9 +35,10 @@ class GroundedReply:
     A model may write several answers in one turn, with tool calls between them: `end_answer` after each.
     """
 
-    def __init__(self, grounds: Grounds, out: Emitter) -> None:
+    def __init__(self, grounds: Grounds, out: Emitter, meaning: Meaning | None = None) -> None:
         self._grounds = grounds
         self._out = out
+        self._meaning = meaning
         self._stream = SentenceStream()
         self._written = _Written()
         self._before_answer = _Written()
@@ -93,6 +96,10 @@ class GroundedReply:
 
     async def _take(self, sentence: Sentence) -> None:
         judgement = self._grounds.judge(sentence.text)
+        if judgement.near and self._meaning is not None:
+            quote = await self._meaning.quote(judgement.text, judgement.near)
+            if quote is not None:
+                judgement = Judgement(Standing.SUPPORTED, judgement.text, (quote,))
         shown = Sentence(sentence.gap, judgement.text)
         match judgement.standing:
             case Standing.SUPPORTED if judgement.text.endswith(":"):
@@ -108,6 +115,7 @@ class GroundedReply:
                 await self._emit(shown)
             case Standing.UNSUPPORTED:
                 self.dropped += 1
+                note("sentence_removed", sentence=judgement.text, why="no passage or tool result says it")
                 self._gap = _wider(self._gap, sentence.gap)
             case Standing.EMPTY:
                 self._gap = _wider(self._gap, sentence.gap)

@@ -3,12 +3,13 @@ Decide whether a sentence that a model wrote may leave.
 
 A sentence with content needs a passage or a tool's outcome that says the same: its words, its numbers, its
 names, and no "not" too many. The model is not asked; whatever talked it into a claim does not get the claim
-out. The check is lexical and errs on the side of silence.
+out: what a text says to a program supports nothing (`agent.brain.directives`). The check is lexical and errs on the side of
+silence.
 """
 
 import calendar
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -16,6 +17,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from agent.brain.courtesy import COURTESY, admits_ignorance, is_bare_answer, is_polite_phrase
+from agent.brain.directives import Sorted, sorted_out
 from agent.brain.markup import units
 from agent.brain.words import content_words
 from core.records import Passage
@@ -32,6 +34,7 @@ _FEW_WORDS = 2
 """A sentence with no more content words than this must find them all."""
 _NEAR_BEST = 0.8
 _LONGEST_QUOTE = 400
+_MOST_NEAR = 8
 
 _MARKER = re.compile(r"[ \t]*\[(\d{1,3})\](?!\()")
 _IMAGE = re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])")
@@ -43,6 +46,7 @@ _ADDRESS = re.compile(
 )
 _MAY_HOLD_ADDRESS = re.compile(r"[.:@/][^\s]")
 """Every address has one of these inside; asking for them first is ten times as fast."""
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _TAG = re.compile(r"<[a-zA-Z/!][^>]*>?")
 _LIST_MARK = re.compile(r"\A(?:[-*+•]|\d{1,3}[.)]|#{1,6})\s+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
@@ -125,30 +129,34 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`text` is the sentence without markers, pictures, and links to places that no source names."""
+    """
+    `text` is the sentence without markers, pictures, and links to places that no source names. `near` are pieces that may say the
+    same in other words, where nothing but the words stands against an unsupported sentence.
+    """
 
     standing: Standing
     text: str
     quotes: tuple[Quote, ...] = ()
+    near: tuple[Quote, ...] = ()
 
 
 class _Ground:
     """Something that sentences can stand on. What a sentence does not ask for is never worked out."""
 
     def __init__(self, text: str) -> None:
-        self._words = text
+        self.facts = text
 
     @cached_property
     def text(self) -> str:
-        return self._words.casefold()
+        return self.facts.casefold()
 
     @cached_property
     def stems(self) -> frozenset[str]:
-        return frozenset(terms(self._words))
+        return frozenset(terms(self.facts))
 
     @cached_property
     def numbers(self) -> frozenset[str]:
-        return _numbers(self._words)
+        return _numbers(self.facts)
 
     @cached_property
     def number_parts(self) -> frozenset[str]:
@@ -166,8 +174,13 @@ class _Ground:
 class _OutcomeGround(_Ground):
     """Bare data denies nothing, and what a failed tool says of itself says nothing of the customer's affairs."""
 
-    def __init__(self, facts: Iterable[str], *, is_ok: bool) -> None:
-        super().__init__("\n".join(facts))
+    def __init__(self, facts: Sequence[str], *, is_ok: bool) -> None:
+        sorted_facts = sorted_out("\n".join(facts))
+        if sorted_facts.orders:
+            # A name or a ticket that holds an order holds no fact.
+            sorted_facts = _by_fact(facts)
+        super().__init__(sorted_facts.facts)
+        self.orders = sorted_facts.orders
         self._is_ok = is_ok
 
     def may_deny(self, claim: "_Claim") -> bool:
@@ -179,17 +192,34 @@ class _OutcomeGround(_Ground):
 
 
 class _PassageGround(_Ground):
-    def __init__(self, passage: Passage) -> None:
-        super().__init__(f"{passage.title}\n{passage.heading}\n{passage.text}")
+    """`asked` are the stems of what the customer said; only a passage that holds orders asks for them."""
+
+    def __init__(self, passage: Passage, asked: "_Ground") -> None:
+        found = sorted_out(f"{passage.title}\n{passage.heading}\n{passage.text}")
+        super().__init__(found.facts)
+        self.orders = found.orders
         self.passage = passage
+        self._asked = asked
 
     @cached_property
     def _pieces(self) -> list[tuple[str, frozenset[str]]]:
         text = self.passage.text
         spans = [(unit.start, unit.end) for unit in units(text)] or list(_lines(text))
-        return [
+        pieces = [
             (piece, frozenset(terms(piece))) for start, end in spans if (piece := text[start:end].strip())
         ]
+        return [each for each in pieces if self._is_fact(*each)] if self.orders else pieces
+
+    def _is_fact(self, piece: str, stems: frozenset[str]) -> bool:
+        """In a passage that holds orders: whether a piece is none of them, and speaks of what the customer asks."""
+        return piece not in self.orders and not sorted_out(piece).orders and bool(stems & self._asked.stems)
+
+    def pieces_near(self, claim: "_Claim") -> Iterator[tuple[str, int]]:
+        """Those that deny no more and no less than a claim and hold its numbers, with how many words they share."""
+        for piece, words in self._pieces:
+            shared = len(claim.stems & words)
+            if shared and claim.numbers <= _numbers(piece) and _is_negated(piece) == claim.is_negated:
+                yield piece[:_LONGEST_QUOTE].rstrip(), shared
 
     def quote_for(self, claim: "_Claim") -> str | None:
         """The piece that shares most with a sentence and denies no more and no less than it."""
@@ -219,8 +249,10 @@ class Grounds:
         self._customer = _Ground(f"{customer_text}\n{company_name}\n{contact_address or ''}")
         self._passages: list[_PassageGround] = []
         self._outcomes: list[_OutcomeGround] = []
+        self._told: set[str] = set()
         self._deeds: set[str] = set()
         self._values: list[Mapping[str, Any]] = []
+        self._orders: list[str] = []
         self._known_addresses: set[str] = set()
         self._may_name_addresses: list[str] = []
         if contact_address:
@@ -236,8 +268,9 @@ class Grounds:
                     numbers.append(number)
                     break
             else:
-                self._passages.append(_PassageGround(passage))
-                self._may_name_addresses.append(passage.text)
+                self._passages.append(ground := _PassageGround(passage, self._customer))
+                self._orders.append(ground.orders)
+                self._may_name_addresses.append(ground.facts)
                 if passage.url:
                     self._known_addresses.add(_bare(passage.url))
                 numbers.append(len(self._passages))
@@ -253,8 +286,29 @@ class Grounds:
             self._deeds |= deeds
             facts.extend((action.tool.replace("_", " "), *deeds))
             self._values.append(outcome.value)
-            self._may_name_addresses += facts
-        self._outcomes.append(_OutcomeGround(facts, is_ok=outcome.is_ok))
+        self._outcomes.append(ground := _OutcomeGround(facts, is_ok=outcome.is_ok))
+        if outcome.is_ok:
+            self._may_name_addresses.append(ground.facts)
+        self._orders.append(ground.orders)
+        if not (ground.orders and sorted_out(action.summary).orders):
+            self._told.update(_SENTENCE_END.split(action.summary))
+
+    @property
+    def hold_orders(self) -> bool:
+        """Whether anything that was found speaks to a program."""
+        return any(self._orders)
+
+    def only_orders_say(self, text: str) -> bool:
+        """Whether it holds a word that stands in an order, and neither in a fact nor in what the customer said."""
+        if not self.hold_orders:
+            return False
+        stems = frozenset(terms(text)) & frozenset(terms("\n".join(self._orders)))
+        known = COURTESY.union(self._customer.stems, *(ground.stems for ground in self._facts_of_all()))
+        return bool(stems - known)
+
+    def _facts_of_all(self) -> Iterator[_Ground]:
+        yield from self._outcomes
+        yield from self._passages
 
     def judge(self, sentence: str) -> Judgement:
         marked: list[int] = []
@@ -265,9 +319,11 @@ class Grounds:
         plain = _LIST_MARK.sub("", text)
         if is_bare_answer(plain):
             return Judgement(Standing.EMPTY, text)
+        if plain in self._told:  # a tool's own sentence, whole and word for word
+            return Judgement(Standing.SUPPORTED, text)
         if _TAG.search(text) or any(_bare(found) not in self._addresses() for found in _addresses(plain)):
             return Judgement(Standing.UNSUPPORTED, text)
-        if not self._deeds_are_done(plain):
+        if self.only_orders_say(plain) or not self._deeds_are_done(plain):
             return Judgement(Standing.UNSUPPORTED, text)
         claim = _Claim(plain)
         if self._is_courtesy(plain, claim):
@@ -297,7 +353,26 @@ class Grounds:
             quote = self._quote(claim, ground)
             if quote is not None:
                 return Judgement(Standing.SUPPORTED, text, (quote,))
-        return Judgement(Standing.UNSUPPORTED, text)
+        return Judgement(Standing.UNSUPPORTED, text, near=tuple(self._near(claim)))
+
+    def _near(self, claim: "_Claim") -> list[Quote]:
+        """With the numbers, names, codes and negation of the claim, and a word of it; the likeliest first."""
+        if len(claim.stems) <= _FEW_WORDS:
+            return []
+        found = [
+            (shared, Quote(ground.passage, piece))
+            for ground in self._passages
+            if self._names_the_same(claim, ground)
+            for piece, shared in ground.pieces_near(claim)
+        ]
+        found.sort(key=lambda each: -each[0])
+        return [quote for _, quote in found[:_MOST_NEAR]]
+
+    def _names_the_same(self, claim: "_Claim", ground: _Ground) -> bool:
+        if not ground.holds_numbers(claim.numbers):
+            return False
+        names = claim.names if self._checks_names else ()
+        return all(word in ground.text or word in self._customer.text for word in (*claim.codes, *names))
 
     def _is_told_by(self, ground: _OutcomeGround, claim: "_Claim") -> bool:
         if claim.is_negated and not ground.may_deny(claim):
@@ -327,10 +402,7 @@ class Grounds:
             return False
         if len(claim.stems & ground.stems) < wanted:
             return False
-        if not ground.holds_numbers(claim.numbers):
-            return False
-        names = claim.names if self._checks_names else ()
-        return all(word in ground.text or word in self._customer.text for word in (*claim.codes, *names))
+        return self._names_the_same(claim, ground)
 
     def _is_courtesy(self, plain: str, claim: "_Claim") -> bool:
         if plain.rstrip('*_"”») ').endswith(("?", "？")):
@@ -438,6 +510,11 @@ def _facts(value: Any, key: str, found: list[str]) -> list[str]:
         if isinstance(value, str):
             found += _date_words(value)
     return found
+
+
+def _by_fact(facts: Sequence[str]) -> Sorted:
+    whole = [fact for fact in facts if not sorted_out(fact).orders]
+    return Sorted("\n".join(whole), "\n".join(fact for fact in facts if fact not in whole))
 
 
 def _states(value: Any) -> Iterator[str]:

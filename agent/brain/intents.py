@@ -2,7 +2,7 @@
 Read what a customer wants out of a message, by word patterns.
 
 Decides on wording alone: what to do about it, and whether an article answers, is `agent.brain.embedded`'s.
-English only, like the phrases.
+In English; what it does not know is asked of `agent.brain.wishes_abroad`.
 """
 
 import re
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.brain.wishes_abroad import asks_abroad, wish_abroad
 from agent.brain.words import content_words
 
 
@@ -309,7 +310,10 @@ def _intent(text: str) -> Intent:
     for intent, pattern, unless in _RULES:
         if pattern.search(text) and not (unless and unless.search(text)):
             return intent
-    return Intent.QUESTION if asks(text) else Intent.STATEMENT
+    abroad = wish_abroad(text)
+    if abroad is not None:
+        return Intent(abroad)
+    return Intent.QUESTION if asks(text) or asks_abroad(text) else Intent.STATEMENT
 
 
 def _joined(wishes: Sequence[Wish]) -> list[Wish]:

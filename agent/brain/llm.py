@@ -5,46 +5,46 @@ Which model, over which wire, is `agent.models`' affair; what happens when it fa
 `agent.brain.fallback`'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
-from typing import Any
+from dataclasses import asdict
 
 import msgspec
 
 from agent.brain.base import BrainReply, Emitter, ToolCaller, TurnInput
+from agent.brain.budget import BudgetPolicy, TurnBudget, stopped_short
 from agent.brain.grounded_reply import GroundedReply
 from agent.brain.grounding import Grounds
+from agent.brain.mandate import Mandate
+from agent.brain.meaning import Meaning
+from agent.brain.mirrored import flow_after
+from agent.brain.model_calls import ModelCalls, readable
 from agent.brain.phrases import phrases_for
-from agent.brain.prompts import conversation, system_prompt, tool_not_called, tool_result
-from agent.brain.session import Offer
+from agent.brain.prompts import conversation, prompt_hash, system_prompt
+from agent.brain.remembering import Remembering
+from agent.brain.session import ABOUT_A_SIMILAR_TICKET, TICKET, Offer
 from agent.models.base import (
     AnswerRestarted,
     ChatModel,
     ModelFinished,
     ModelMessage,
-    ModelToolCall,
     TextDelta,
     ToolSpec,
 )
-from core.errors import ErrorType, ExternalApiFailed
-from core.messages import ActionStatus, BrainName, MessageRole, TurnStatus
+from core.errors import ExternalApiFailed
+from core.explanation import is_explained, note
+from core.messages import BrainName, MessageRole, TurnStatus
 from core.telemetry.logging import get_logger
-from state.models import ConversationState
+from state.models import ConversationState, OpenFlow
 from tools.protocol import ToolOutcome
-
-_MOST_ANSWERS = 6
-"""Answers of the model in one turn; to the last it is offered no tools, so it has to use what it has."""
-_MOST_CALLS = 8
-_SEARCH = "search_knowledge"
-_SEARCHED = 5
-_LONGEST_QUERY = 500
 
 log = get_logger(__name__)
 
 
 class LlmBrain:
     """
-    `tools` is what the model may call; `contact_address` is named where it does not know.
+    `tools` is what the model may call, looked at anew in every turn; `contact_address` is named where it does not know;
+    `instructions` go with the rules that every model has.
 
     Raises what its model raises: nobody else knows what to do instead.
     """
@@ -55,14 +55,22 @@ class LlmBrain:
         self,
         model: ChatModel,
         *,
-        tools: Sequence[ToolSpec],
+        tools: Iterable[ToolSpec],
         company_name: str,
         contact_address: str | None = None,
+        budget: BudgetPolicy | None = None,
+        memory: Remembering | None = None,
+        meaning: Meaning | None = None,
+        instructions: str | None = None,
     ) -> None:
         self._model = model
-        self._tools = tuple(tools)
+        self._instructions = instructions
+        self._tools = tools
         self._company_name = company_name
         self._contact_address = contact_address
+        self._budget = budget or BudgetPolicy()
+        self._memory = memory
+        self._meaning = meaning
 
     async def respond(self, turn: TurnInput, tools: ToolCaller, out: Emitter) -> BrainReply:
         """
@@ -71,25 +79,46 @@ class LlmBrain:
             have acted.
         """
         grounds = self._grounds(turn)
-        calls = _Calls(tools, grounds, known=frozenset(spec.name for spec in self._tools))
-        reply = GroundedReply(grounds, out)
+        specs = tuple(self._tools)
+        calls = ModelCalls(
+            tools,
+            grounds,
+            Mandate(turn, grounds),
+            known={spec.name: spec for spec in specs},
+            has_asked=turn.state.offer in ABOUT_A_SIMILAR_TICKET,
+            most_calls=self._budget.calls,
+        )
+        reply = GroundedReply(grounds, out, self._meaning)
 
         messages = [
-            system_prompt(turn, company_name=self._company_name),
-            *conversation(turn.history, turn.text),
+            system_prompt(turn, company_name=self._company_name, instructions=self._instructions),
+            *conversation(self._memory.window(turn) if self._memory else turn.history, turn.text),
         ]
-        messages += await calls.look_up(turn.text)
-        finished = await self._converse(turn, messages, calls, reply)
-
-        has_answered = await self._close(turn, reply, calls)
+        if calls.may_look_up:
+            messages += await calls.look_up(turn.text)
+        budget = TurnBudget(self._budget, self._model.name)
+        summing_up = self._memory.begin(turn) if self._memory else None
+        try:
+            finished = await self._converse(turn, messages, specs, calls, reply, budget=budget)
+            has_answered = await self._close(turn, reply, calls, budget)
+        except BaseException:
+            if summing_up is not None:
+                summing_up.cancel()
+            raise
+        state = self._state(turn, reply, calls, has_answered=has_answered)
+        if self._memory is not None and summing_up is not None:
+            summary = await self._memory.finish(summing_up, turn.state.summary)
+            state = msgspec.structs.replace(state, summary=summary)
+        note("spent", **asdict(budget.spent))
         return BrainReply(
             text=reply.text,
-            state=self._state(turn, reply, calls, has_answered=has_answered),
+            state=state,
             citations=reply.citations,
             quick_replies=() if has_answered else self._offers(turn),
             status=self._status(reply),
             brain=self.name,
-            model=finished.model or self._model.name,
+            model=(finished.model if finished is not None else None) or self._model.name,
+            spent=budget.spent,
         )
 
     def _grounds(self, turn: TurnInput) -> Grounds:
@@ -103,18 +132,31 @@ class LlmBrain:
         )
 
     async def _converse(
-        self, turn: TurnInput, messages: list[ModelMessage], calls: "_Calls", reply: GroundedReply
-    ) -> ModelFinished:
-        for answers_left in reversed(range(_MOST_ANSWERS)):
+        self,
+        turn: TurnInput,
+        messages: list[ModelMessage],
+        specs: Sequence[ToolSpec],
+        calls: ModelCalls,
+        reply: GroundedReply,
+        *,
+        budget: TurnBudget,
+    ) -> ModelFinished | None:
+        """The last answer's end; None where the budget does not reach for one."""
+        finished: ModelFinished | None = None
+        for answers_left in reversed(range(self._budget.answers)):
+            most_tokens = budget.most_tokens(messages)
+            if most_tokens == 0:
+                break
             may_call = answers_left > 0 and not calls.are_used_up
-            finished = await self._ask(turn, messages, self._tools if may_call else (), reply)
+            finished = await self._ask(
+                turn, messages, specs if may_call else (), reply, budget=budget, most_tokens=most_tokens
+            )
             if not finished.tool_calls or not may_call:
                 break
             reply.forget_courtesies()
-            messages.append(ModelMessage(role="assistant", tool_calls=_readable(finished.tool_calls)))
-            for call in finished.tool_calls:
-                messages.append(await calls.carry_out(call))
-            if calls.has_handed_over:
+            messages.append(ModelMessage(role="assistant", tool_calls=readable(finished.tool_calls)))
+            messages += await calls.carry_out(finished.tool_calls)
+            if calls.has_handed_over or calls.has_asked:
                 break
         return finished
 
@@ -124,26 +166,59 @@ class LlmBrain:
         messages: Sequence[ModelMessage],
         tools: Sequence[ToolSpec],
         reply: GroundedReply,
+        *,
+        budget: TurnBudget,
+        most_tokens: int | None,
     ) -> ModelFinished:
-        async with aclosing(self._model.stream(messages, tools, deadline=turn.deadline)) as events:
+        characters = 0
+        stream = self._model.stream(messages, tools, deadline=turn.deadline, most_tokens=most_tokens)
+        async with aclosing(stream) as events:
             async for event in events:
                 match event:
                     case TextDelta(text):
+                        characters += len(text)
                         await reply.write(text)
                     case AnswerRestarted():
                         await reply.restart_answer()
                     case ModelFinished(reason):
+                        budget.note(event, messages, characters)
+                        self._explain(event, messages, tools)
                         await reply.end_answer(is_cut_short=reason in ("length", "content_filter"))
                         return event
         raise ExternalApiFailed("model", "model: the answer has no end", reason="cut_off")
 
-    async def _close(self, turn: TurnInput, reply: GroundedReply, calls: "_Calls") -> bool:
-        """Make the reply whole; False where it is an "I do not know"."""
+    def _explain(
+        self, finished: ModelFinished, messages: Sequence[ModelMessage], tools: Sequence[ToolSpec]
+    ) -> None:
+        if is_explained():
+            note(
+                "model_answered",
+                model=finished.model or self._model.name,
+                prompt=prompt_hash(self._company_name, self._instructions),
+                messages=len(messages),
+                tools_offered=len(tools),
+                prompt_tokens=finished.prompt_tokens,
+                completion_tokens=finished.completion_tokens,
+                ended=finished.reason,
+                wants=[call.name for call in finished.tool_calls],
+            )
+
+    async def _close(
+        self, turn: TurnInput, reply: GroundedReply, calls: ModelCalls, budget: TurnBudget
+    ) -> bool:
+        """Make the reply whole; False where it is an "I do not know", or had to stop before it was done."""
         if not reply.has_facts and not reply.dropped:
             await reply.let_courtesies_out()
         for outcome in calls.effects:
             if _is_untold(outcome, reply):
                 await reply.say(outcome.summary)
+        similar = calls.similar
+        if similar is not None and not calls.effects and (similar.action.reference or "") not in reply.text:
+            await reply.say(similar.summary)
+        if budget.is_reached:
+            log.warning("brain.budget_reached", **asdict(budget.spent))
+            await reply.say(f"{stopped_short(turn.locale)} {phrases_for(turn.locale).offer}")
+            return False
         if reply.text:
             return True
         if not reply.dropped:
@@ -151,8 +226,9 @@ class LlmBrain:
             raise ExternalApiFailed("model", "model: no answer in its answers", reason="no_answer")
         log.info("brain.nothing_grounded", dropped_sentences=reply.dropped)
         phrases = phrases_for(turn.locale)
-        await reply.say(phrases.unknown)
-        await reply.say(phrases.offer)
+        # What a tool said of its failure is true, whatever the model made of it.
+        for summary in calls.failures or (phrases.unknown, phrases.offer):
+            await reply.say(summary)
         if self._contact_address is not None:
             await reply.say(phrases.offer_contact.format(address=self._contact_address))
         return False
@@ -164,93 +240,34 @@ class LlmBrain:
 
     @staticmethod
     def _state(
-        turn: TurnInput, reply: GroundedReply, calls: "_Calls", *, has_answered: bool
+        turn: TurnInput, reply: GroundedReply, calls: ModelCalls, *, has_answered: bool
     ) -> ConversationState:
         cited = tuple(dict.fromkeys(citation.article_id for citation in reply.citations))
+        if calls.similar is not None and not calls.effects:
+            # What the embedded brain would keep, too: whichever answers next, goes on from here.
+            can_add = calls.similar.action.reason == "similar"
+            return msgspec.structs.replace(
+                turn.state,
+                flow=OpenFlow(name=TICKET, slots=calls.similar_slots, started_at=turn.now),
+                offer=(Offer.SIMILAR_TICKET if can_add else Offer.ANOTHER_TICKET).value,
+                topic=cited or turn.state.topic,
+                notes={**turn.state.notes, "similar": calls.similar.action.reference},
+            )
         return msgspec.structs.replace(
             turn.state,
-            flow=None if calls.effects else turn.state.flow,
+            flow=None if calls.effects else flow_after(turn, asks_back=_asks_back(reply)),
+            waiting=() if calls.effects else turn.state.waiting,
             offer=None if has_answered else Offer.TICKET.value,
             topic=cited or turn.state.topic,
         )
 
     @staticmethod
     def _status(reply: GroundedReply) -> TurnStatus:
-        asks_back = not reply.has_facts and reply.text.rstrip().endswith(("?", "？"))
-        return TurnStatus.NEEDS_CUSTOMER if asks_back else TurnStatus.ANSWERED
+        return TurnStatus.NEEDS_CUSTOMER if _asks_back(reply) else TurnStatus.ANSWERED
 
 
-class _Calls:
-    """
-    The tool calls of one turn.
-
-    The same call is made once, however often the model asks for it: a second ticket cannot be taken back.
-    """
-
-    def __init__(self, tools: ToolCaller, grounds: Grounds, *, known: frozenset[str]) -> None:
-        self._tools = tools
-        self._grounds = grounds
-        self._known = known
-        self._made: set[tuple[str, bytes]] = set()
-        self._asked_for = 0
-        self.effects: list[ToolOutcome] = []
-
-    @property
-    def are_used_up(self) -> bool:
-        return self._asked_for >= _MOST_CALLS
-
-    @property
-    def has_handed_over(self) -> bool:
-        return any(outcome.hands_over for outcome in self.effects)
-
-    async def look_up(self, text: str) -> list[ModelMessage]:
-        """
-        Search before the model is asked, told as if the model had called: it can cite in its first answer.
-        """
-        arguments: dict[str, Any] = {"query": text.strip()[:_LONGEST_QUERY], "limit": _SEARCHED}
-        call = ModelToolCall("call_first", _SEARCH, msgspec.json.encode(arguments).decode())
-        return [ModelMessage(role="assistant", tool_calls=(call,)), await self._make(call, arguments)]
-
-    async def carry_out(self, call: ModelToolCall) -> ModelMessage:
-        self._asked_for += 1
-        if self._asked_for > _MOST_CALLS:
-            return _not_called(
-                call, ErrorType.RATE_LIMIT_EXCEEDED, "No more calls in this turn: answer with what you have."
-            )
-        if call.name not in self._known:
-            return _not_called(
-                call,
-                ErrorType.TOOL_NOT_FOUND,
-                f"There is no such tool. Tools: {', '.join(sorted(self._known))}.",
-            )
-        arguments = _read_arguments(call.arguments)
-        if arguments is None:
-            return _not_called(call, ErrorType.VALIDATION_ERROR, "The arguments are not a JSON object.")
-        return await self._make(call, arguments)
-
-    async def _make(self, call: ModelToolCall, arguments: Mapping[str, Any]) -> ModelMessage:
-        identity = (call.name, msgspec.json.encode(arguments, order="sorted"))
-        if identity in self._made:
-            return _not_called(
-                call, ErrorType.INVALID_INPUT, "The same call was made before: use its result."
-            )
-        self._made.add(identity)
-        outcome = await self._tools.call(call.name, arguments)
-        numbers = self._grounds.add_passages(outcome.passages)
-        self._grounds.add_outcome(outcome)
-        if is_effect(outcome):
-            self.effects.append(outcome)
-        return ModelMessage(role="tool", tool_call_id=call.id, content=tool_result(outcome, numbers))
-
-
-def is_effect(outcome: ToolOutcome) -> bool:
-    """Whether something happened, or may have happened, that the customer must hear of."""
-    action = outcome.action
-    return (
-        outcome.hands_over
-        or action.status in (ActionStatus.QUEUED, ActionStatus.UNKNOWN)
-        or (outcome.is_ok and action.receipt is not None)
-    )
+def _asks_back(reply: GroundedReply) -> bool:
+    return not reply.has_facts and reply.text.rstrip().endswith(("?", "？"))
 
 
 def _is_untold(outcome: ToolOutcome, reply: GroundedReply) -> bool:
@@ -258,23 +275,3 @@ def _is_untold(outcome: ToolOutcome, reply: GroundedReply) -> bool:
     if receipt is not None and receipt in outcome.summary:
         return receipt not in reply.text
     return not reply.has_facts
-
-
-def _readable(calls: Sequence[ModelToolCall]) -> tuple[ModelToolCall, ...]:
-    """Servers that parse the arguments of earlier calls answer 400 or 500 to those that are no JSON."""
-    return tuple(
-        call if _read_arguments(call.arguments) is not None else ModelToolCall(call.id, call.name, "{}")
-        for call in calls
-    )
-
-
-def _read_arguments(raw: str) -> dict[str, Any] | None:
-    try:
-        arguments = msgspec.json.decode(raw or "{}")
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
-    return arguments if isinstance(arguments, dict) else None
-
-
-def _not_called(call: ModelToolCall, error: ErrorType, why: str) -> ModelMessage:
-    return ModelMessage(role="tool", tool_call_id=call.id, content=tool_not_called(error.value, why))

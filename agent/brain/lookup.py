@@ -10,10 +10,12 @@ from agent.brain.evidence import Verdict, judge
 from agent.brain.intents import Intent, Wish, follows_up, in_full
 from agent.brain.session import Offer, Session
 from agent.brain.words import content_words
+from core.languages import language_of
 from core.records import Passage
 from tools.protocol import ToolOutcome
 
 _SEARCHED = 5
+_SEARCHED_FOR_ONE = 10
 _LONGEST_QUERY = 500
 _LONGEST_ECHO = 120
 _SEARCHES_A_TURN = 3
@@ -54,6 +56,12 @@ class Lookup:
         if not outcome.is_ok or judge(text, outcome.passages, earlier=earlier).verdict is not Verdict.ANSWERS:
             return False
         return await self._cite(text, outcome.passages[0], earlier=earlier)
+
+    async def answer_from(self, article_id: str, text: str) -> bool:
+        """From an article that is known to be the right one; False, with nothing said, where it is not found."""
+        outcome = await self._search(text, limit=_SEARCHED_FOR_ONE)
+        picked = next((passage for passage in outcome.passages if passage.article_id == article_id), None)
+        return picked is not None and await self._cite(text, picked, earlier="")
 
     async def answer_choice(self, title: str) -> None:
         """The customer picked an article, so there is no doubt left about which one."""
@@ -113,15 +121,16 @@ class Lookup:
         else:
             await self.ask_which(judgement.titles)
 
-    async def _search(self, words: str) -> ToolOutcome:
+    async def _search(self, words: str, *, limit: int = _SEARCHED) -> ToolOutcome:
         query = words.strip()[:_LONGEST_QUERY]
-        return await self._session.tools.call("search_knowledge", {"query": query, "limit": _SEARCHED})
+        return await self._session.tools.call("search_knowledge", {"query": query, "limit": limit})
 
     async def _cite(self, question: str, passage: Passage, *, earlier: str, is_sure: bool = True) -> bool:
         session = self._session
         found = extract(question, passage, context=earlier)
         if found is None:
             return False
+        await self._say_its_language(passage)
         await session.draft.cite(
             found,
             before="" if is_sure else session.phrases.perhaps,
@@ -131,3 +140,13 @@ class Lookup:
         session.notes["question"] = f"{question} {earlier}".strip()[:_LONGEST_QUERY]
         session.notes.pop("unanswered", None)
         return True
+
+    async def _say_its_language(self, passage: Passage) -> None:
+        """An answer is quoted as the article has it; that it is in another language is said before."""
+        if not passage.language:
+            return
+        language = language_of(passage.language)
+        phrases = self._session.phrases
+        if language != language_of(self._session.turn.locale):
+            named = phrases.language_names.get(language, language)
+            await self._session.draft.say(phrases.other_language.format(language=named))

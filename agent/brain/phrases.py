@@ -5,75 +5,13 @@ A phrase states nothing about the company or its products: facts come from artic
 added by one more `Phrases`; a test holds that each fills every field.
 """
 
-from dataclasses import dataclass
+from agent.brain.phrase_fields import Phrases
+from agent.brain.phrases_de import GERMAN
+from agent.brain.phrases_es import SPANISH
+from agent.brain.phrases_fr import FRENCH
+from core.languages import language_of
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phrases:
-    greeting: str
-    how_are_you: str
-    thanks: str
-    bye: str
-    identity: str
-    """{company}"""
-    abilities: str
-    nothing_said: str
-    """For a message without a word in it."""
-
-    unknown: str
-    unknown_among_others: str
-    """{question}; for one of several questions."""
-    perhaps: str
-    """Before an extract that is likelier than not to help, and not by much."""
-    did_you_mean: str
-    none_of_these: str
-    cut_short: str
-    offer: str
-    offer_person: str
-    offer_contact: str
-    """{address}"""
-    offer_declined: str
-    nothing_to_confirm: str
-
-    ticket_opening: str
-    ask_subject: str
-    ask_description: str
-    ask_contact: str
-    contact_invalid: str
-    description_short: str
-    ticket_cancelled: str
-    nothing_to_cancel: str
-    back_to_ticket: str
-
-    orders_none: str
-    order_unknown: str
-    order: str
-    """{order_id} {items} {status}"""
-    order_placed: str
-    order_total: str
-    order_expected: str
-    order_tracking: str
-    date: str
-    """{day} {month} {year}"""
-    months: tuple[str, ...]
-    profile_heading: str
-    profile_labels: dict[str, str]
-
-    ticket_line: str
-    """{reference} {subject} {status} {updated}"""
-    ticket_statuses: dict[str, str]
-
-    notify_subject: str
-    notify_what: str
-    notify_nothing: str
-    handoff_reason: str
-
-    say_ticket: str
-    say_person: str
-    say_no: str
-    say_cancel: str
-    say_retry: str
-
+__all__ = ["ENGLISH", "SPOKEN", "Phrases", "phrases_for"]
 
 ENGLISH = Phrases(
     greeting="Hello! How can I help you?",
@@ -93,6 +31,8 @@ ENGLISH = Phrases(
     did_you_mean="I am not sure that I understood you. Is it about one of these?",
     none_of_these="None of these",
     cut_short="This is a part of the list; all of it is in the article.",
+    other_language="I found this in {language}:",
+    language_names={"en": "English", "de": "German", "es": "Spanish", "fr": "French"},
     offer="Shall I open a ticket about it, or hand you over to a person?",
     offer_person="Shall I hand you over to a person?",
     offer_contact="You can also reach us here: {address}",
@@ -107,6 +47,7 @@ ENGLISH = Phrases(
     ticket_cancelled="All right, no ticket was opened.",
     nothing_to_cancel="There is nothing under way that I could stop. If you mean an order or a plan, tell me which.",
     back_to_ticket="Back to your ticket:",
+    add_or_another="Shall I add it to ticket {reference}, or open another one?",
     orders_none="I see no orders in your account.",
     order_unknown="I see no order with that number in your account. Could you check it? These are your newest:",
     order="Order {order_id} ({items}): {status}",
@@ -138,6 +79,7 @@ ENGLISH = Phrases(
         "locale": "Language",
         "timezone": "Time zone",
     },
+    profile_undeliverable="{value} (messages to it come back)",
     ticket_line="{reference}, “{subject}”: {status}, last change on {updated}",
     ticket_statuses={"open": "open", "pending": "waiting for an answer", "solved": "solved"},
     notify_subject="What you asked us to send you",
@@ -149,11 +91,15 @@ ENGLISH = Phrases(
     say_no="No, thank you",
     say_cancel="Cancel",
     say_retry="Try again",
+    say_add="Add it to that ticket",
+    say_another="Open another one",
 )
 
-_BY_LANGUAGE = {"en": ENGLISH}
+_BY_LANGUAGE = {"en": ENGLISH, "de": GERMAN, "es": SPANISH, "fr": FRENCH}
+SPOKEN = frozenset(_BY_LANGUAGE)
+"""The languages that there are phrases in."""
 
 
 def phrases_for(locale: str) -> Phrases:
     """English where a language has no wording yet."""
-    return _BY_LANGUAGE.get(locale.split("-", maxsplit=1)[0].lower(), ENGLISH)
+    return _BY_LANGUAGE.get(language_of(locale), ENGLISH)

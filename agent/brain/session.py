@@ -1,7 +1,7 @@
 """
 What one turn of the embedded brain works on: what was said, what is being said, and what to remember of it.
 
-Its parts (`lookup`, `ticketing`, `embedded`) share it; none of them knows the others' fields.
+Its parts (`lookup`, `dialogue`, `embedded`) share it; none of them knows the others' fields.
 """
 
 from dataclasses import dataclass
@@ -25,9 +25,19 @@ class Offer(StrEnum):
     PERSON = "handoff"
     CHOICE = "choice"
     """Which of several articles is meant."""
-    RETRY_TICKET = "ticket_retry"
-    TICKETS = "find_tickets"
+    RETRY = "ticket_retry"
+    """Once more what failed, as it was; from whichever flow."""
+    SIMILAR_TICKET = "ticket_similar"
+    """Whether to add to the open ticket that says nearly the same, or to open another."""
+    ANOTHER_TICKET = "ticket_another"
     USUAL_CHANNEL = "notify"
+
+
+TICKET = "ticket"
+TICKET_SLOTS = ("subject", "description", "contact")
+"""The flow that both brains know: a model that opens a ticket leaves what it knows for it (`flows/builtin/ticket.yaml`)."""
+
+ABOUT_A_SIMILAR_TICKET = frozenset({Offer.SIMILAR_TICKET, Offer.ANOTHER_TICKET})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,7 +47,8 @@ class Session:
     offers.
 
     Notes: `question` is the last one with what it leaned on, `unanswered` the last one that nothing was found
-    for, `choices` the titles of the last question back, `shows_orders` whether the orders are what was spoken of.
+    for, `similar` the reference of the ticket that says nearly the same, `choices` the titles of the last question back,
+    `shows_orders` whether the orders are what was spoken of.
     """
 
     turn: TurnInput
@@ -46,6 +57,7 @@ class Session:
     phrases: Phrases
     contact: str | None
     flow: OpenFlow | None
+    waiting: tuple[OpenFlow, ...]
     offer: str | None
     topic: tuple[str, ...]
     notes: dict[str, Any]
@@ -54,6 +66,8 @@ class Session:
     needs_customer: bool = False
     is_handed_over: bool = False
     has_failed: bool = False
+    is_unanswered: bool = False
+    """Whether what was said last is that it is not known."""
 
     async def failed(self, outcome: ToolOutcome, offer: Offer) -> None:
         """Say honestly what did not work, and what else can be done."""
@@ -65,7 +79,12 @@ class Session:
         return BrainReply(
             text=self.draft.text,
             state=msgspec.structs.replace(
-                self.turn.state, flow=self.flow, offer=self.made_offer, topic=self.topic, notes=self.notes
+                self.turn.state,
+                flow=self.flow,
+                waiting=self.waiting,
+                offer=self.made_offer,
+                topic=self.topic,
+                notes=self.notes,
             ),
             citations=self.draft.citations,
             quick_replies=self.quick_replies,

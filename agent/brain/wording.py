@@ -14,12 +14,17 @@ def order_lines(orders: Sequence[Mapping[str, Any]], phrases: Phrases) -> str:
 
 
 def profile_lines(profile: Mapping[str, Any], phrases: Phrases) -> str:
-    known = {label: profile.get(name) for name, label in phrases.profile_labels.items()}
-    known |= {
-        name.replace("_", " ").capitalize(): value
+    named = [(name, label, profile.get(name)) for name, label in phrases.profile_labels.items()]
+    named += [
+        (name, name.replace("_", " ").capitalize(), value)
         for name, value in (profile.get("attributes") or {}).items()
-    }
-    lines = [f"- {label}: {value}" for label, value in known.items() if isinstance(value, str | int | float)]
+    ]
+    undeliverable = profile.get("undeliverable", ())
+    lines = [
+        f"- {label}: {phrases.profile_undeliverable.format(value=value) if name in undeliverable else value}"
+        for name, label, value in named
+        if isinstance(value, str | int | float)
+    ]
     return "\n".join([phrases.profile_heading, *lines])
 
 
@@ -30,7 +35,7 @@ def ticket_lines(tickets: Sequence[Mapping[str, Any]], phrases: Phrases) -> str:
             reference=ticket["reference"],
             subject=ticket["subject"],
             status=phrases.ticket_statuses.get(ticket["status"], ticket["status"]),
-            updated=_date(ticket["updated_at"], phrases),
+            updated=day_in_words(ticket["updated_at"], phrases),
         )
         for ticket in tickets
     )
@@ -41,16 +46,16 @@ def _order(order: Mapping[str, Any], phrases: Phrases) -> str:
         phrases.order.format(
             order_id=order["order_id"], items=", ".join(order["items"]), status=order["status"]
         ),
-        phrases.order_placed.format(date=_date(order["placed_at"], phrases)),
+        phrases.order_placed.format(date=day_in_words(order["placed_at"], phrases)),
         phrases.order_total.format(amount=f"{order['total_cents'] / 100:.2f}", currency=order["currency"]),
     ]
     if order.get("expected_at"):
-        said.append(phrases.order_expected.format(date=_date(order["expected_at"], phrases)))
+        said.append(phrases.order_expected.format(date=day_in_words(order["expected_at"], phrases)))
     if order.get("tracking"):
         said.append(phrases.order_tracking.format(number=order["tracking"]))
     return "; ".join(said)
 
 
-def _date(iso: str, phrases: Phrases) -> str:
+def day_in_words(iso: str, phrases: Phrases) -> str:
     moment = datetime.fromisoformat(iso)
     return phrases.date.format(day=moment.day, month=phrases.months[moment.month - 1], year=moment.year)

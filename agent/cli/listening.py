@@ -63,7 +63,7 @@ async def listen(app: FastAPI, careline: Careline, listener: socket.socket) -> N
         server_header=False,
         timeout_graceful_shutdown=round(settings.drain_seconds) + _GOODBYE_SECONDS,
     )
-    await _Server(config, careline.turns.drain, settings.drain_seconds).serve(sockets=[listener])
+    await _Server(config, careline.drain, settings.drain_seconds).serve(sockets=[listener])
 
 
 def _spare_the_collector() -> None:

@@ -2,39 +2,53 @@
 `careline replay`: recorded conversations, run again against this version or a running service.
 """
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from agent.cli.common import err, explained, fail, out, settings_or_exit
-from agent.replay.formats import LogUnreadable, read_log
+from agent.cli.common import err, explained, fail, settings_or_exit
+from agent.cli.replay_gate import FailOn, GitHub, JUnitFile, ReplayGate, ReportFile
+from agent.cli.replay_tables import print_matrix, print_summary
+from agent.cli.replaying import Replaying, replayed, replayed_matrix
+from agent.replay.faults import Fault, read_plan
+from agent.replay.formats import LogUnreadable, Mapped, read_log, read_mapping
 from agent.replay.log import RecordedConversation
-from agent.replay.report import Summary
-from agent.replay.runner import ReplayedTurn, replay
-from agent.replay.targets import HttpTarget, ReplayTarget
-from core.clock import SystemClock
-from core.http import make_client
+from agent.replay.matrix import pairs, singles
+from agent.replay.plan import Mode, ReplayPlan
+from agent.replay.run_folder import Survey, survey
+from core.settings import Settings
 
-_TIMEOUT_SECONDS = 60.0
+_FORMATS_STEP = "docs/replay.md describes the formats; nothing was replayed."
+_LONG_AGO = datetime(2026, 1, 5, 12, tzinfo=UTC)
+"""Where neither the command nor the log says what time it is."""
+
+
+class HowLive(StrEnum):
+    LIVE = "live"
+    STUBBED = "stubbed"
+
+
+class Together(StrEnum):
+    SINGLES = "singles"
+    PAIRS = "pairs"
 
 
 def replay_logs(
     logs: Annotated[
         list[Path],
         typer.Argument(
-            help="Careline JSONL (*.jsonl), Schema-Guided Dialogue, DSTC logs.json or ABCD files.",
-            metavar="LOG...",
+            help="Careline JSONL, or an export of any other known format (docs/replay.md).", metavar="LOG..."
         ),
     ],
+    mode: Annotated[
+        HowLive, typer.Option(help="Call the tools and models, or give back what was recorded of them.")
+    ] = HowLive.LIVE,
     against: Annotated[
         str | None, typer.Option(help="URL of a running service; left out, this version in this process.")
     ] = None,
@@ -42,132 +56,173 @@ def replay_logs(
         str | None, typer.Option(envvar="CARELINE_REPLAY_KEY", help="API key for --against.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--out", help="Folder for turns.jsonl and summary.json.")
+        Path | None, typer.Option("--out", help="Folder for turns.jsonl, summary.json and run.json.")
     ] = None,
-    at_once: Annotated[int, typer.Option(min=1, max=256, help="Conversations at the same time.")] = 4,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what a killed run left in --out.")
+    ] = False,
+    mapping: Annotated[
+        Path | None, typer.Option(help="YAML that says where a log of another form has its messages.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Replay only the first N conversations.")] = None,
+    seed: Annotated[int, typer.Option(help="All that is left to chance comes from it.")] = 0,
+    clock: Annotated[
+        datetime | None,
+        typer.Option(help="When the replay takes place; left out, when the log's first message was written."),
+    ] = None,
+    faults: Annotated[
+        Path | None, typer.Option(help="YAML plan of what fails how, and how often.", metavar="PLAN")
+    ] = None,
+    expect: Annotated[
+        Path | None, typer.Option(help="YAML of what is expected of certain conversations.", metavar="FILE")
+    ] = None,
+    matrix: Annotated[
+        Together | None, typer.Option(help="One run for each fault of each dependency, or each pair of them.")
+    ] = None,
+    lexical: Annotated[
+        bool, typer.Option("--lexical", help="Search by words alone: without the embedding model.")
+    ] = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Left out, one for each core that may be used.")
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, in place of processes here.")
+    ] = None,
+    at_once: Annotated[
+        int, typer.Option(min=1, max=256, help="Conversations at the same time, where time is real.")
+    ] = 4,
+    shard_size: Annotated[int, typer.Option(min=1, help="Conversations that share one service.")] = 25,
+    pause: Annotated[
+        float | None, typer.Option(min=0, help="Seconds from an answer to the customer's next message.")
+    ] = None,
     patience: Annotated[
-        float, typer.Option(min=0, help="Seconds to go on trying a message that --against does not answer.")
-    ] = 30.0,
+        float | None,
+        typer.Option(
+            min=0,
+            help="Seconds to go on sending a message that is not answered: 30 to --against, else 120.",
+        ),
+    ] = None,
     run: Annotated[
         str | None,
         typer.Option(help="Name of this run; the same name again gets the stored answers of --against."),
     ] = None,
+    fail_on: FailOn = None,
+    junit: JUnitFile = None,
+    github: GitHub = False,
+    report: ReportFile = None,
 ) -> None:
     """
     Feed the customer turns of recorded conversations to the agent and report what it answered.
 
-    Without --against it runs in this process on a scratch database, with the articles of the configured one and its customers;
-    tickets and notifications go nowhere. Writes one JSON line per turn to turns.jsonl and the totals to summary.json. Exit code
-    1 when a turn got no answer.
+    Without --against it runs in processes of its own on scratch databases, with the articles of the configured one and its
+    customers; tickets and notifications go nowhere. Writes one JSON line per turn to turns.jsonl, the totals to summary.json and
+    what was asked for to run.json. Exit code 1 when a threshold of --fail-on is crossed; without it, when a turn got no answer or
+    broke a rule.
     """
-    if against is not None and not against.startswith(("http://", "https://")):
-        fail(f"{against} is no URL", next_step="Call it with --against http://HOST:PORT")
-    conversations: list[RecordedConversation] = []
-    for log_file in logs:
-        try:
-            conversations += read_log(log_file)
-        except LogUnreadable as exc:
-            fail(str(exc), next_step="docs/replay.md describes the formats; nothing was replayed.")
-    if limit is not None:
-        conversations = conversations[:limit]
-    started = datetime.now(UTC)
-    run = run or f"{started:%Y%m%dT%H%M%S}"
-    folder = output or Path("replay-results") / run
-    folder.mkdir(parents=True, exist_ok=True)
-
-    with explained():
-        target = _in_process() if against is None else _over_http(against, key, patience)
-        summary = asyncio.run(_run(conversations, target, folder / "turns.jsonl", run=run, at_once=at_once))
-    (folder / "summary.json").write_text(json.dumps(summary.as_dict(), indent=2) + "\n", encoding="utf-8")
-    _print(summary, folder)
-    if summary.errors:
-        err.print(
-            f"[red]{summary.errors} turns got no answer[/red]: see the rows with error in {folder / 'turns.jsonl'}"
-        )
-        raise typer.Exit(1)
-
-
-async def _run(
-    conversations: Sequence[RecordedConversation],
-    opening: AbstractAsyncContextManager[ReplayTarget],
-    rows: Path,
-    *,
-    run: str,
-    at_once: int,
-) -> Summary:
-    summary = Summary()
-    with rows.open("wb") as file, _progress() as progress:
-        task = progress.add_task("replaying", total=len(conversations))
-
-        def report(turn: ReplayedTurn) -> None:
-            file.write(msgspec.json.encode(turn) + b"\n")
-            summary.add(turn)
-
-        async with opening as target:
-            await replay(
-                conversations,
-                target,
-                run=run,
-                at_once=at_once,
-                report=report,
-                finished_one=lambda: progress.advance(task),
+    if against is not None:
+        if not against.startswith(("http://", "https://")):
+            fail(f"{against} is no URL", next_step="Call it with --against http://HOST:PORT")
+        if faults or matrix or mode is HowLive.STUBBED or dask or (processes or 1) > 1:
+            fail(
+                "--against asks a running service: it takes no faults, no stubs and no processes",
+                next_step="Leave --against out to replay in this process.",
+                code=2,
             )
-    return summary
-
-
-def _in_process() -> AbstractAsyncContextManager[ReplayTarget]:
-    from agent.bootstrap import open_scratch_replay
-
-    return open_scratch_replay(settings_or_exit(log_level="error"))
-
-
-@asynccontextmanager
-async def _over_http(url: str, key: str | None, patience: float) -> AsyncIterator[ReplayTarget]:
-    headers = {"Authorization": f"Bearer {key}"} if key else None
-    async with make_client(
-        "agent", base_url=url, timeout_seconds=_TIMEOUT_SECONDS, headers=headers
-    ) as client:
-        yield HttpTarget(client, patience_seconds=patience, clock=SystemClock())
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
+    gate = ReplayGate.of_a_run(
+        fail_on, junit=junit, github=github, report=report, logs=logs, is_matrix=matrix is not None
     )
+    settings = settings_or_exit(log_level="error")
+    log = _Log(logs, mapping, limit)
+    try:
+        seen = survey(log)
+    except LogUnreadable as exc:
+        fail(str(exc), next_step=getattr(exc, "next_step", _FORMATS_STEP))
+    now = datetime.now(UTC)
+    plan = ReplayPlan(
+        mode="against" if against is not None else _MODES[mode],
+        seed=seed,
+        clock=_virtual_clock(settings, mode, clock, seen) if against is None else None,
+        uses_vectors=not lexical,
+        pause_seconds=pause if pause is not None else (2.0 if against is None else 0.0),
+        patience_seconds=patience if patience is not None else (120.0 if against is None else 30.0),
+        shard_size=shard_size,
+        run=run or (f"seed{seed}" if against is None else f"{now:%Y%m%dT%H%M%S}"),
+        url=against,
+    )
+    if plan.clock is None:
+        plan = msgspec.structs.replace(plan, at_once=at_once if faults is None and matrix is None else 1)
+    folder = output or Path("replay-results") / f"{now:%Y%m%dT%H%M%S}"
+    with explained():
+        replaying = Replaying(
+            settings,
+            log,
+            seen,
+            folder,
+            resumes=resume,
+            processes=processes,
+            dask=dask,
+            key=key,
+            expected=expect,
+        )
+        replaying.expectations()  # a slip in them costs no waiting
+        planned = read_plan(faults, known=replaying.dependencies(plan)) if faults is not None else ()
+        if matrix is not None:
+            _matrix(replaying, plan, planned, matrix)
+        else:
+            _one(replaying, msgspec.structs.replace(plan, faults=planned))
+    gate.close(folder)
 
 
-def _print(summary: Summary, folder: Path) -> None:
-    totals = summary.as_dict()
-    table = Table(show_header=False, box=None)
-    difference = totals["difference"]
-    compared = difference["compared_replies"]
-    for name, value in (
-        ("conversations", totals["conversations"]),
-        ("customer turns", totals["turns"]),
-        ("answered", totals["answered"]),
-        ("  by status", _listed(totals["by_status"])),
-        ("not answered", _listed(totals["errors"]) or 0),
-        ("degraded", totals["degraded"]),
-        ("  parts", _listed(totals["degraded_parts"])),
-        ("with citations", totals["cited"]),
-        ("tools", _listed(totals["tools"])),
-        ("same tools as recorded", difference["same_tools_as_recorded"]),
-        (
-            "word overlap with recording",
-            f"{difference['mean_word_overlap']} over {compared} replies" if compared else "",
-        ),
-        ("latency ms", _listed(totals["latency_ms"]) if totals["answered"] else ""),
-    ):
-        if value != "":
-            table.add_row(name, str(value))
-    out.print(table)
-    out.print(f"rows: {folder / 'turns.jsonl'}   totals: {folder / 'summary.json'}", soft_wrap=True)
+_MODES: dict[HowLive, Mode] = {HowLive.LIVE: "live", HowLive.STUBBED: "stubbed"}
 
 
-def _listed(counts: dict[str, object]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
+class _Log:
+    """All conversations of all files, read anew each time."""
+
+    def __init__(self, files: list[Path], mapping: Path | None, limit: int | None) -> None:
+        self._files = files
+        self._mapping = mapping
+        self._limit = limit
+
+    def __iter__(self) -> Iterator[RecordedConversation]:
+        mapped: Mapped | None = read_mapping(self._mapping) if self._mapping is not None else None
+        everything = (one for file in self._files for one in read_log(file, mapped))
+        return islice(everything, self._limit)
+
+
+def _virtual_clock(settings: Settings, mode: HowLive, given: datetime | None, log: Survey) -> str | None:
+    from agent.bootstrap import can_be_virtual
+
+    if not can_be_virtual(settings, is_stubbed=mode is HowLive.STUBBED):
+        err.print(
+            "[yellow]Somebody outside of this process is asked, so time is real and no two runs are the same.[/yellow]"
+        )
+        return None
+    start = given
+    if start is None and log.first_at is not None:
+        try:
+            start = datetime.fromisoformat(log.first_at)
+        except ValueError:
+            start = None
+    start = start or _LONG_AGO
+    return (start if start.tzinfo is not None else start.replace(tzinfo=UTC)).isoformat()
+
+
+def _one(replaying: Replaying, plan: ReplayPlan) -> None:
+    summary = replayed(replaying, plan)
+    print_summary(summary, replaying.folder)
+    rows = replaying.folder / "turns.jsonl"
+    if summary.errors:
+        err.print(f"[red]{summary.errors} turns got no answer[/red]: see the rows with error in {rows}")
+    if summary.turns_with_findings:
+        err.print(
+            f"[red]{summary.turns_with_findings} turns broke a rule[/red]: see the rows with findings in {rows}"
+        )
+
+
+def _matrix(replaying: Replaying, plan: ReplayPlan, always: tuple[Fault, ...], matrix: Together) -> None:
+    """`always` are faults that are there in each cell."""
+    dependencies = replaying.dependencies(plan)
+    cells = singles(dependencies) if matrix is Together.SINGLES else pairs(dependencies)
+    done = replayed_matrix(replaying, plan, [(), *((*always, *cell) for cell in cells)])
+    print_matrix(done, replaying.folder)

@@ -43,12 +43,12 @@ def _run_workers(settings: Settings) -> None:
 
     with contextlib.closing(bind(settings.host, settings.port)) as listener:
         asyncio.run(migrate_once(settings))
-        announce(listener, settings)
-        run_workers(settings, listener)
+        run_workers(settings, listener, listening=lambda: announce(listener, settings))
 
 
 async def _run(settings: Settings, inherited_socket: int | None) -> None:
     """Everything is ready before the port is."""
+    from agent.api.mcp import open_mcp_endpoint
     from agent.app import create_app
     from agent.bootstrap import open_careline
     from agent.cli.listening import announce, bind, listen, url_of
@@ -62,8 +62,11 @@ async def _run(settings: Settings, inherited_socket: int | None) -> None:
     else:
         listener = bind(settings.host, settings.port)
     with contextlib.closing(listener):
-        async with open_careline(settings, may_wait=True) as careline:
-            app = create_app(careline.parts, pages=[widget_router()])
+        async with (
+            open_careline(settings, may_wait=True) as careline,
+            open_mcp_endpoint(careline.parts) as mcp,
+        ):
+            app = create_app(careline.parts, pages=[widget_router()], mcp=mcp)
             if not is_worker:
                 url = url_of(listener)
                 announce(

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +24,8 @@ from core.telemetry.metrics import METRICS_FOLDER, forget_worker
 
 _LOOK_SECONDS = 0.2
 _GOODBYE_SECONDS = 2.0
+_GOOD_ENDS = (0, -signal.SIGTERM)
+"""The second is of one that was still starting."""
 _YOUNG_SECONDS = 5.0
 _YOUNG_DEATHS = 5
 """So many workers in a row that died young will not be mended by one more."""
@@ -44,12 +47,12 @@ class _Worker:
         log.info("worker.started", worker=self.process.pid)
 
 
-def run_workers(settings: Settings, listener: socket.socket) -> None:
+def run_workers(settings: Settings, listener: socket.socket, *, listening: Callable[[], None]) -> None:
     """
-    Returns after SIGTERM or Ctrl-C, once all workers have drained.
+    Returns after SIGTERM or Ctrl-C, once all workers have drained. `listening` is called when the first of them takes requests.
 
     Raises:
-        typer.Exit: workers die as soon as they are started.
+        typer.Exit: workers die as soon as they are started, or one did not end in good order.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -58,9 +61,12 @@ def run_workers(settings: Settings, listener: socket.socket) -> None:
     with TemporaryDirectory(prefix="careline-metrics-") as name:
         folder = Path(name)
         workers = [_Worker(listener, settings, folder) for _ in range(settings.workers)]
-        young_deaths = 0
+        young_deaths, is_announced = 0, False
         try:
             while not stopping.wait(_LOOK_SECONDS) and young_deaths < _YOUNG_DEATHS:
+                if not is_announced and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    is_announced = True
+                    listening()
                 for place, worker in enumerate(workers):
                     if (code := worker.process.poll()) is None:
                         continue
@@ -70,8 +76,8 @@ def run_workers(settings: Settings, listener: socket.socket) -> None:
                     forget_worker(worker.process.pid, folder)
                     workers[place] = _Worker(listener, settings, folder)
         finally:
-            _end(workers, settings.drain_seconds + _GOODBYE_SECONDS)
-    if not stopping.is_set():
+            have_ended_well = _end(workers, settings.drain_seconds + _GOODBYE_SECONDS)
+    if not stopping.is_set() or not have_ended_well:
         raise typer.Exit(1)
 
 
@@ -79,13 +85,15 @@ def end_with_parent() -> None:
     """In a worker: be asked to stop when the parent's end of standard input closes."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        # Not through `sys.stdin`, whose lock this thread would still hold when the interpreter ends.
+        while os.read(0, 1):
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
-def _end(workers: list[_Worker], seconds: float) -> None:
+def _end(workers: list[_Worker], seconds: float) -> bool:
     for worker in workers:
         worker.process.terminate()
     ends_at = time.monotonic() + seconds
@@ -96,3 +104,9 @@ def _end(workers: list[_Worker], seconds: float) -> None:
             log.error("worker.killed", worker=worker.process.pid)
             worker.process.kill()
             worker.process.wait()
+        else:
+            if worker.process.returncode not in _GOOD_ENDS:
+                log.error(
+                    "worker.ended_badly", worker=worker.process.pid, exit_code=worker.process.returncode
+                )
+    return all(worker.process.returncode in _GOOD_ENDS for worker in workers)

@@ -30,9 +30,20 @@ class ModelMessage:
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
+    """`has_effect` is for brains; models are not told of it."""
+
     name: str
     description: str
     parameters: Mapping[str, Any]
+    has_effect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyShape:
+    """The JSON object that an answer has to be, in the part of JSON Schema that is enforced; see `structured`."""
+
+    name: str
+    schema: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +74,17 @@ class ChatModel(Protocol):
     name: str
 
     def stream(
-        self, messages: Sequence[ModelMessage], tools: Sequence[ToolSpec], *, deadline: Deadline
+        self,
+        messages: Sequence[ModelMessage],
+        tools: Sequence[ToolSpec],
+        *,
+        deadline: Deadline,
+        most_tokens: int | None = None,
+        shape: ReplyShape | None = None,
     ) -> AsyncGenerator[ModelEvent, None]:
         """
-        One answer of the model, as it comes. Whoever stops reading early closes the generator.
+        One answer of the model, as it comes; no longer than `most_tokens`, with the reason `length` where that cut it. Whoever
+        stops reading early closes the generator. `shape` is asked of the model; whether its text keeps to it, the reader checks.
 
         Raises:
             RateLimited, DependencyError: with `dependency="model"`; also after deltas were delivered.

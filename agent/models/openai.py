@@ -5,18 +5,22 @@ Streams the answer, guards the way to its first event, and tells silence, broken
 apart. The JSON itself is read by `agent.models.wire`.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence, Set
 from contextlib import suppress
+from typing import Literal
 
 import httpx
+import msgspec
 
-from agent.models.base import ModelEvent, ModelMessage, TextDelta, ToolSpec
+from agent.models.base import ModelEvent, ModelMessage, ReplyShape, TextDelta, ToolSpec
 from agent.models.event_lines import EventLines
+from agent.models.structured import told_in_words
 from agent.models.wire import AnswerAssembler, Chunk, RequestWriter, read_chunk, read_chunks
 from core.clock import Clock
 from core.errors import (
     CallerError,
     CarelineError,
+    DependencyRejectedInput,
     DependencyTimeout,
     DependencyUnavailable,
     ExternalApiFailed,
@@ -33,7 +37,18 @@ _DEPENDENCY = "model"
 _LONGEST_BODY_BYTES = 1_000_000
 _HEADERS = {"Accept": "text/event-stream, application/json", "Content-Type": "application/json"}
 
+_Extra = Literal["usage", "schema"]
+"""What not all servers know that call themselves compatible."""
+_PLAIN: Set[_Extra] = frozenset({"usage"})
+_SHAPED: Set[_Extra] = frozenset({"usage", "schema"})
+
 log = get_logger(__name__)
+
+
+class _Models(msgspec.Struct):
+    """The answer of `/models`, as far as anybody needs it."""
+
+    data: list[object]
 
 
 class OpenAiModel:
@@ -41,6 +56,9 @@ class OpenAiModel:
     `client` comes from `core.http.make_model_client`, its base URL ending in `/v1` or the like.
     `silence_seconds` is the longest time without an event, `first_token_seconds` until the first one; the guard's attempt must
     not be shorter than that, nor the client's own patience than either.
+
+    Each request asks for the tokens to be counted, and for a schema where there is one: what its server refuses is asked
+    of it no more, and a schema told in words.
 
     The guard covers a request until its first event, which is all that may be repeated. A stream that breaks
     off later is reported to the guard's breaker.
@@ -64,14 +82,30 @@ class OpenAiModel:
         self._post = client.prepare_post("chat/completions", headers=_HEADERS)
         self._requests = RequestWriter(model)
         self._first_token_seconds = first_token_seconds or silence_seconds
+        self._served: set[_Extra] = set()
+        self._refused: set[_Extra] = set()
 
     async def stream(
-        self, messages: Sequence[ModelMessage], tools: Sequence[ToolSpec], *, deadline: Deadline
+        self,
+        messages: Sequence[ModelMessage],
+        tools: Sequence[ToolSpec],
+        *,
+        deadline: Deadline,
+        most_tokens: int | None = None,
+        shape: ReplyShape | None = None,
     ) -> AsyncGenerator[ModelEvent, None]:
-        body = self._requests.write(messages, tools)
+        def written(asked: Set[_Extra]) -> bytes:
+            is_in_words = shape is not None and "schema" not in asked
+            return self._requests.write(
+                told_in_words(messages, shape) if shape is not None and is_in_words else messages,
+                tools,
+                most_tokens=most_tokens,
+                shape=None if is_in_words else shape,
+                counts_tokens="usage" in asked,
+            )
 
         async def open_answer() -> _OpenAnswer:
-            return await self._open(body)
+            return await self._open_as_known(written, _PLAIN if shape is None else _SHAPED)
 
         opening = Deadline(self._clock, min(self._first_token_seconds, deadline.remaining()))
         answer = await self._guard.run(open_answer, deadline=opening)
@@ -104,14 +138,24 @@ class OpenAiModel:
         Raises:
             CarelineError: nobody is, or our key is refused. A server without a list of models is there.
         """
+        await self.lists_models()
+
+    async def lists_models(self) -> bool:
+        """Whether it answers with a list of models, as most servers do under their right address. Raises as `probe`."""
         try:
             response = await self._client.get("models")
             raise_for_answer(_DEPENDENCY, response)
         except CallerError as exc:
             if isinstance(exc, RateLimited):
                 raise
+            return False
         except Exception as exc:  # every way to fail means the same here
             raise translate(_DEPENDENCY, exc) from exc
+        try:
+            msgspec.json.decode(response.content, type=_Models)
+        except msgspec.DecodeError:
+            return False
+        return True
 
     async def _open(self, body: bytes) -> "_OpenAnswer":
         """Send the request and wait for the first event."""
@@ -131,6 +175,24 @@ class OpenAiModel:
                     _DEPENDENCY, str(exc), answered_status=response.status_code, reason=exc.reason
                 ) from exc
             raise
+        return answer
+
+    async def _open_as_known(
+        self, written: Callable[[Set[_Extra]], bytes], wanted: Set[_Extra]
+    ) -> "_OpenAnswer":
+        """What a server may not know is left out once it refuses a request with it and serves the same one without."""
+        asked = wanted - self._refused
+        doubted = asked - self._served
+        try:
+            answer = await self._open(written(asked))
+        except DependencyRejectedInput:
+            if not doubted:
+                raise
+            answer = await self._open(written(asked - doubted))
+            self._refused |= doubted
+            log.info("model.asked_for_less", model=self.name, without=sorted(doubted))
+        else:
+            self._served |= asked
         return answer
 
     def _report_broken_stream(self) -> None:

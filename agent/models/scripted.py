@@ -4,7 +4,15 @@ A model that plays a script, for tests of whatever talks to models.
 
 from collections.abc import AsyncGenerator, Sequence
 
-from agent.models.base import ModelEvent, ModelFinished, ModelMessage, ModelToolCall, TextDelta, ToolSpec
+from agent.models.base import (
+    ModelEvent,
+    ModelFinished,
+    ModelMessage,
+    ModelToolCall,
+    ReplyShape,
+    TextDelta,
+    ToolSpec,
+)
 from core.errors import CarelineError
 from core.resilience.deadline import Deadline
 
@@ -30,19 +38,29 @@ def calls(*wanted: tuple[str, str]) -> tuple[Line, ...]:
 
 
 class ScriptedModel:
-    """Plays one answer per request, the last one for ever; `seen` and `offered` keep what it was asked."""
+    """Plays one answer per request, the last one for ever; what it was asked is kept beside it."""
 
     def __init__(self, *answers: Sequence[Line], name: str = "scripted") -> None:
         self.name = name
         self._answers = answers
         self.seen: list[tuple[ModelMessage, ...]] = []
         self.offered: list[tuple[str, ...]] = []
+        self.most_tokens: list[int | None] = []
+        self.shapes: list[ReplyShape | None] = []
 
     async def stream(
-        self, messages: Sequence[ModelMessage], tools: Sequence[ToolSpec], *, deadline: Deadline
+        self,
+        messages: Sequence[ModelMessage],
+        tools: Sequence[ToolSpec],
+        *,
+        deadline: Deadline,
+        most_tokens: int | None = None,
+        shape: ReplyShape | None = None,
     ) -> AsyncGenerator[ModelEvent, None]:
         answer = self._answers[min(len(self.seen), len(self._answers) - 1)]
         self.seen.append(tuple(messages))
+        self.most_tokens.append(most_tokens)
+        self.shapes.append(shape)
         self.offered.append(tuple(tool.name for tool in tools))
         for line in answer:
             if isinstance(line, CarelineError):

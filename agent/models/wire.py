@@ -5,12 +5,12 @@ Reads what such servers really send: tool calls in pieces, content in parts, fie
 unknown. Knows nothing about HTTP.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from agent.models.base import ModelFinished, ModelMessage, ModelToolCall, ToolSpec
+from agent.models.base import ModelFinished, ModelMessage, ModelToolCall, ReplyShape, ToolSpec
 
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter"]
 
@@ -44,6 +44,7 @@ class _Part(msgspec.Struct):
 class _Delta(msgspec.Struct):
     content: str | list[_Part] | None = None
     tool_calls: list[_ToolCallPiece] | None = None
+    refusal: str | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -116,7 +117,13 @@ class _Request(msgspec.Struct):
     model: str
     messages: list[_Message]
     tools: msgspec.Raw | msgspec.UnsetType
+    max_tokens: int | msgspec.UnsetType
+    stream_options: Mapping[str, bool] | msgspec.UnsetType
+    response_format: Mapping[str, Any] | msgspec.UnsetType
     stream: bool = True
+
+
+_COUNTED: Mapping[str, bool] = {"include_usage": True}
 
 
 class RequestWriter:
@@ -128,7 +135,15 @@ class RequestWriter:
         self._tools: Sequence[ToolSpec] = ()
         self._written_tools = msgspec.Raw()
 
-    def write(self, messages: Sequence[ModelMessage], tools: Sequence[ToolSpec]) -> bytes:
+    def write(
+        self,
+        messages: Sequence[ModelMessage],
+        tools: Sequence[ToolSpec],
+        *,
+        most_tokens: int | None = None,
+        shape: ReplyShape | None = None,
+        counts_tokens: bool = True,
+    ) -> bytes:
         if tools and tools is not self._tools:
             self._written_tools = msgspec.Raw(self._encoder.encode([_tool(tool) for tool in tools]))
             # Only what cannot change is known by its identity.
@@ -138,8 +153,18 @@ class RequestWriter:
                 self._model,
                 [_message(message) for message in messages],
                 self._written_tools if tools else msgspec.UNSET,
+                most_tokens if most_tokens is not None else msgspec.UNSET,
+                _COUNTED if counts_tokens else msgspec.UNSET,
+                _response_format(shape) if shape is not None else msgspec.UNSET,
             )
         )
+
+
+def _response_format(shape: ReplyShape) -> dict[str, Any]:
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": shape.name, "strict": True, "schema": shape.schema},
+    }
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:
@@ -162,6 +187,7 @@ class AnswerAssembler:
         self._reason: str | None = None
         self._usage = _Usage()
         self._characters = 0
+        self._is_refused = False
 
     def take(self, chunk: Chunk) -> str:
         """The text that this chunk adds, often empty."""
@@ -174,6 +200,7 @@ class AnswerAssembler:
         for piece in delta.tool_calls or ():
             self._add(piece)
         self._reason = choice.finish_reason or self._reason
+        self._is_refused = self._is_refused or bool(delta.refusal)
         text = _text(delta)
         self._characters += len(text)
         return text
@@ -195,7 +222,8 @@ class AnswerAssembler:
 
     def finished(self, model: str) -> ModelFinished:
         """
-        The answer's last event. Tool calls win over the reason: servers say `stop` after calls, too.
+        The answer's last event. Tool calls win over the reason: servers say `stop` after calls, too. They also say it when the
+        model refuses to answer, in a field besides the text.
 
         A call whose arguments were cut by a limit stays: its text is no JSON, and whoever runs tools says so
         to the model.
@@ -204,6 +232,8 @@ class AnswerAssembler:
         reason: FinishReason = "tool_calls" if calls else _REASONS.get(self._reason or "stop", "stop")
         if not calls and (reason == "tool_calls" or self.is_too_long):
             reason = "length" if self.is_too_long else "stop"
+        if reason == "stop" and self._is_refused:
+            reason = "content_filter"
         return ModelFinished(
             reason,
             calls,

@@ -1,5 +1,5 @@
 """
-Sum a replay up: how many turns were answered, degraded, cited, what they used, how they differ, how long they took.
+Sum a replay up: how many turns were answered, degraded, cited, what they used, what broke a rule, how long they took.
 
 Keeps numbers only, never the turns: its memory does not grow with their texts.
 """
@@ -8,7 +8,8 @@ from array import array
 from collections import Counter
 from typing import Any
 
-from agent.replay.runner import ReplayedTurn
+from agent.replay.measures import percentile
+from agent.replay.rows import ReplayedTurn
 
 
 class Summary:
@@ -17,10 +18,16 @@ class Summary:
         self._tools: Counter[str] = Counter()
         self._degraded: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+        self._findings: Counter[str] = Counter()
         self._turns = 0
         self._cited = 0
         self._degraded_turns = 0
+        self._faulty_turns = 0
+        self._found_turns = 0
+        self._handed_over = 0
         self._same_tools = 0
+        self._tokens = 0
         self._latencies = array("f")
         self._overlaps = array("f")
         self._conversations = 0
@@ -28,6 +35,10 @@ class Summary:
     def add(self, turn: ReplayedTurn) -> None:
         self._turns += 1
         self._conversations += turn.turn == 1
+        self._faults.update(turn.faults)
+        self._faulty_turns += bool(turn.faults)
+        self._findings.update(finding.rule for finding in turn.findings)
+        self._found_turns += bool(turn.findings)
         if turn.error is not None:
             self._errors[turn.error.split(":", 1)[0]] += 1
             return
@@ -35,6 +46,8 @@ class Summary:
         self._cited += bool(turn.citations)
         self._degraded_turns += bool(turn.degraded)
         self._degraded.update(turn.degraded)
+        self._handed_over += turn.handed_over
+        self._tokens += turn.tokens
         self._tools.update(f"{tool.tool} {tool.status}" for tool in turn.tools)
         self._same_tools += Counter(tool.tool for tool in turn.tools) == Counter(turn.recorded_tools)
         self._latencies.append(turn.latency_ms)
@@ -45,18 +58,28 @@ class Summary:
     def errors(self) -> int:
         return self._errors.total()
 
+    @property
+    def turns_with_findings(self) -> int:
+        return self._found_turns
+
     def as_dict(self) -> dict[str, Any]:
         """JSON of `summary.json`: counts of turns unless the name says otherwise; latencies in milliseconds."""
         return {
             "conversations": self._conversations,
             "turns": self._turns,
             "answered": self._statuses.total(),
-            "by_status": dict(self._statuses.most_common()),
-            "errors": dict(self._errors.most_common()),
+            "by_status": _counted(self._statuses),
+            "errors": _counted(self._errors),
             "degraded": self._degraded_turns,
-            "degraded_parts": dict(self._degraded.most_common()),
+            "degraded_parts": _counted(self._degraded),
+            "handed_over": self._handed_over,
             "cited": self._cited,
-            "tools": dict(self._tools.most_common()),
+            "tools": _counted(self._tools),
+            "tokens": self._tokens,
+            "met_faults": self._faulty_turns,
+            "faults": _counted(self._faults),
+            "with_findings": self._found_turns,
+            "findings": _counted(self._findings),
             "difference": {
                 "compared_replies": len(self._overlaps),
                 "mean_word_overlap": _rounded(sum(self._overlaps) / len(self._overlaps))
@@ -65,18 +88,15 @@ class Summary:
                 "same_tools_as_recorded": self._same_tools,
             },
             "latency_ms": {
-                name: _percentile(self._latencies, share)
+                name: _rounded(found) if (found := percentile(self._latencies, share)) is not None else None
                 for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
             },
         }
 
 
-def _percentile(values: "array[float]", share: float) -> float | None:
-    """Nearest rank; None of nothing."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    return _rounded(ordered[min(len(ordered) - 1, int(share * len(ordered)))])
+def _counted(counts: Counter[str]) -> dict[str, int]:
+    """The most frequent first, and of equals the first in the alphabet, so that the same counts are the same bytes."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _rounded(value: float) -> float:

@@ -180,4 +180,4 @@ def _end(result: TurnResult, listener: Listener, *, is_over: bool) -> Iterator[N
         yield RETOLD, Reset()
     if listener.after < RETOLD + 1:
         yield RETOLD + 1, Delta(text=text)
-    yield RETOLD + 2, Finished(result=result)
+    yield max(RETOLD + 2, listener.after + 1), Finished(result=result)

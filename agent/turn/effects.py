@@ -10,10 +10,15 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Protocol
 
+import msgspec
+
 from agent.brain.base import Emitter
+from agent.turn.calling import HandedOver
+from agent.turn.sentences import sentence
 from core.clock import Clock
 from core.errors import ErrorType
 from core.identity import Caller
@@ -22,7 +27,7 @@ from core.messages import Action, Message
 from core.records import OutboxItem
 from core.resilience.deadline import Deadline
 from state.identifiers import turn_id_of
-from tools.protocol import ToolCall, ToolOutcome
+from tools.protocol import CONFIRMATION_NEEDED, ToolCall, ToolOutcome
 
 _WORD = re.compile(r"\w+")
 
@@ -33,6 +38,13 @@ class ToolRunner(Protocol):
     def has_effect(self, name: str) -> bool: ...
 
     async def call(self, name: str, arguments: Mapping[str, Any], call: ToolCall) -> ToolOutcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AskedCall:
+    tool: str
+    arguments: dict[str, Any]
+    question: str
 
 
 class TurnTools:
@@ -48,10 +60,12 @@ class TurnTools:
         locale: str,
         fresh: Sequence[Message],
         context: tuple[str, ...],
+        replies: tuple[str, ...] = (),
         deadline: Deadline,
         reload_state: Callable[[], Awaitable[None]],
         out: Emitter,
         clock: Clock,
+        confirmed: str | None = None,
     ) -> None:
         self._runner = runner
         self._caller = caller
@@ -60,16 +74,26 @@ class TurnTools:
         self._locale = locale
         self._fresh = fresh
         self._context = context
+        self._replies = replies
         self._deadline = deadline
         self._reload_state = reload_state
         self._out = out
         self._clock = clock
+        self.confirmed = confirmed
+        self.asked: AskedCall | None = None
+        """The first call of this turn that waits for the customer's yes."""
+        self.put_off: str | None = None
+        """What the customer reads of further ones."""
         self._calls_of: Counter[str] = Counter()
         self._valid_calls_of: Counter[str] = Counter()
         self._valid_calls_for: Counter[tuple[str, str]] = Counter()
-        self.outcomes: list[ToolOutcome] = []
+        self.handed_over: HandedOver | None = None
+        self._ended: dict[int, ToolOutcome] = {}
+        self._begun = 0
         self.seconds = 0.0
+        """While at least one call was under way."""
         self._under_way = 0
+        self._under_way_since = 0.0
         self._stop: Callable[[], object] | None = None
 
     def stop(self, then: Callable[[], object]) -> None:
@@ -82,18 +106,22 @@ class TurnTools:
     def is_stopped(self) -> bool:
         return self._stop is not None
 
-    async def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolOutcome:
+    async def call(self, tool: str, arguments: Mapping[str, Any], *, asks_first: bool = False) -> ToolOutcome:
         if self._stop is not None:
             await asyncio.Event().wait()  # until the brain that asks is cancelled
+        if not self._under_way:
+            self._under_way_since = self._clock.monotonic()
         self._under_way += 1
         try:
-            return await self._call(tool, arguments)
+            return await self._call(tool, arguments, asks_first=asks_first)
         finally:
             self._under_way -= 1
+            if not self._under_way:
+                self.seconds += self._clock.monotonic() - self._under_way_since
             if self._stop is not None and not self._under_way:
                 self._stop()
 
-    async def _call(self, tool: str, arguments: Mapping[str, Any]) -> ToolOutcome:
+    async def _call(self, tool: str, arguments: Mapping[str, Any], *, asks_first: bool) -> ToolOutcome:
         self._calls_of[tool] += 1
         step = self._valid_calls_of[tool] + 1
         asking = asked_by(self._fresh, arguments)
@@ -110,17 +138,39 @@ class TurnTools:
             locale=self._locale,
             deadline=self._deadline,
             context=self._context,
+            replies=self._replies,
+            confirmed=self.confirmed,
+            asks_first=asks_first,
             reload_state=self._reload_state,
         )
+        self._begun += 1
+        place = self._begun
         await self._out.status("tool", tool)
-        started = self._clock.monotonic()
         outcome = await self._runner.call(tool, arguments, call)
-        self.seconds += self._clock.monotonic() - started
-        self.outcomes.append(outcome)
+        if outcome.action.reason == CONFIRMATION_NEEDED:
+            outcome = self._asked_about(outcome, arguments)
+        if outcome.hands_over and self.handed_over is None:
+            self.handed_over = HandedOver(key, str(arguments.get("reason", "")))
+        self._ended[place] = outcome
         if not _was_refused_unread(outcome):
             self._valid_calls_of[tool] += 1
             self._valid_calls_for[tool, asking.message_id] += 1
         return outcome
+
+    def _asked_about(self, outcome: ToolOutcome, arguments: Mapping[str, Any]) -> ToolOutcome:
+        """One yes can only be for one thing: a second one that needs a yes is not asked about beside it, and that is said."""
+        asked = AskedCall(outcome.action.tool, dict(arguments), outcome.summary)
+        self.asked = self.asked or asked
+        if (asked.tool, asked.arguments) == (self.asked.tool, self.asked.arguments):
+            return outcome
+        self.put_off = sentence("one_at_a_time", self._locale)
+        return replace(
+            outcome,
+            action=msgspec.structs.replace(outcome.action, summary=self.put_off),
+            value={
+                "next": "Nothing was done: the customer answers another question first, and is told to ask again."
+            },
+        )
 
     def _keys(self, tool: str, asking: Message, step: int) -> list[str]:
         """First the call's own. In a turn of several messages, an earlier run may have used one of the others for it."""
@@ -136,6 +186,11 @@ class TurnTools:
         tenant = self._caller.tenant
         alone = turn_id_of(tenant, self._conversation_id, asking.message_id)
         return derived_id("effect", tenant, alone, tool, str(n))
+
+    @property
+    def outcomes(self) -> tuple[ToolOutcome, ...]:
+        """In the order in which the calls began."""
+        return tuple(self._ended[place] for place in sorted(self._ended))
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -159,7 +214,7 @@ class TurnTools:
 
     @property
     def hands_over(self) -> bool:
-        return any(outcome.hands_over for outcome in self.outcomes)
+        return self.handed_over is not None
 
 
 def asked_by(fresh: Sequence[Message], arguments: Mapping[str, Any]) -> Message:

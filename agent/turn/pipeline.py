@@ -6,34 +6,43 @@ docs/architecture.md in order, and sees to it that every accepted message gets a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Protocol
 
 from agent.brain.base import Brain, BrainReply, TurnInput
+from agent.turn import confirmation
+from agent.turn.agents import Agent, Agents, agent_for
 from agent.turn.answers import DRAIN_RETRY_MS, Answers
+from agent.turn.calling import TeamAddress
 from agent.turn.effects import ToolRunner, TurnTools
 from agent.turn.inputs import ChatRequest, Drain, Finished, Submission, TurnEvent
 from agent.turn.keeping import Keeper
 from agent.turn.sentences import sentence
 from agent.turn.sharing import Sharing
-from agent.turn.steps import is_with_a_person, search_context, turn_commit, turn_input
+from agent.turn.steps import earlier_replies, is_with_a_person, search_context, turn_commit, turn_input
 from agent.turn.stream import TurnStream
 from core.clock import Clock
 from core.errors import (
     CarelineError,
+    DependencyError,
     DependencyTimeout,
     DependencyUnavailable,
     ErrorContext,
     ErrorType,
     LeaseLost,
+    StateError,
 )
-from core.ids import derived_id, new_id
+from core.explanation import Explanation, explaining, note
+from core.identity import unnamed_customer
+from core.ids import new_id
 from core.messages import DegradedPart, Durability, Message, Timings, TurnResult, TurnStatus
-from core.resilience.deadline import Deadline
+from core.records import OutboxItem
+from core.resilience.deadline import Deadline, within
 from core.resilience.timelimit import TimeLimit
 from core.telemetry.logging import StructuredErrorLogger, bound_ids, get_logger
+from state.models import CustomerState
 from state.store import (
     ConversationRecord,
     ConversationStore,
@@ -47,6 +56,7 @@ from state.store import (
 
 _COMMIT_PAUSES = (0.1, 0.3, 0.9)
 """Between the tries of a commit: giving up would cost the customer the answer, and the wait until the lease runs out."""
+_GIVING_BACK_PAUSES = (0.0, 1.0, 3.0, 6.0)
 _TOOLS_RESERVE_SECONDS = 0.5
 """Tools end this much before their turn: one that is cancelled with it cannot say whether it acted."""
 
@@ -61,6 +71,22 @@ class Degradation(Protocol):
     ) -> tuple[DegradedPart, ...]: ...
 
 
+class Explanations(Protocol):
+    """Where it is kept why turns were answered as they were. `agent.workers.explanations` implements it."""
+
+    def begin(self) -> Explanation: ...
+
+    def keep(self, tenant: str, turn_id: str, explanation: Explanation) -> None:
+        """Costs the turn next to nothing, and never fails."""
+        ...
+
+
+class OnRecord(Protocol):
+    """What the company's directory knows of the customer's language. `agent.turn.on_record` implements it."""
+
+    async def learned(self, snapshot: Snapshot) -> CustomerState: ...
+
+
 class TurnMetrics(Protocol):
     def turn_finished(self, result: TurnResult, *, seconds: float) -> None: ...
 
@@ -71,6 +97,9 @@ class TurnPolicy:
     lease_seconds: float
     history_messages: int
     handoff_timeout: timedelta
+    default_locale: str = "en"
+    team: tuple[TeamAddress, ...] = ()
+    """Who is called when a conversation is handed over."""
 
 
 class TurnPipeline:
@@ -87,10 +116,21 @@ class TurnPipeline:
         policy: TurnPolicy,
         clock: Clock,
         events: TurnEvents | None = None,
+        promised: Callable[[Sequence[OutboxItem]], None] | None = None,
+        explanations: Explanations | None = None,
+        on_record: OnRecord | None = None,
+        agents: Agents | None = None,
     ) -> None:
+        """
+        `brain` and `tools` answer where nothing is deployed. `promised` hears of effects that are to be carried out later, once
+        they are stored.
+        """
+        self._own = Agent(brain=brain, tools=tools, default_locale=policy.default_locale)
+        self._agents = agents
+        self._explanations = explanations
+        self._on_record = on_record
         self._store = store
-        self._brain = brain
-        self._tools = tools
+        self._promised = promised
         self._degradation = degradation
         self._metrics = metrics
         self._policy = policy
@@ -101,7 +141,7 @@ class TurnPipeline:
         self._streams = self._answers.streams
         self._sharings: dict[str, Sharing] = {}
         self._leaving = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[object]] = set()
 
     # -- taking messages in ------------------------------------------------------------------------------------------
 
@@ -122,6 +162,7 @@ class TurnPipeline:
                 at=self._clock.now(),
                 metadata=request.metadata,
                 handed_over_reply=sentence("handed_over", request.locale or caller.locale),
+                email=caller.email,
             )
         )
         if intake.lease is not None:
@@ -143,7 +184,7 @@ class TurnPipeline:
             conversation = await self._store.conversation(caller.tenant, request.conversation_id)
             if conversation is not None:
                 return conversation.customer_id
-        return derived_id("cust", caller.tenant, caller.principal, client_message_id)
+        return unnamed_customer(caller.tenant, caller.principal, client_message_id)
 
     # -- handing answers out -----------------------------------------------------------------------------------------
 
@@ -194,12 +235,12 @@ class TurnPipeline:
         if self._answers.leaving.is_set():
             self._start(self._store.release(lease))
             return
-        self._streams[lease.turn_id] = TurnStream(lease.token)
+        self._streams[lease.turn_id] = TurnStream(lease.run)
         self._start(self._run(lease, save_seconds))
 
     def _is_running(self, lease: Lease) -> bool:
         stream = self._streams.get(lease.turn_id)
-        return stream is not None and stream.run == lease.token
+        return stream is not None and stream.run == lease.run
 
     def _resume_all(self, leases: Sequence[Lease]) -> None:
         for lease in leases:
@@ -218,7 +259,7 @@ class TurnPipeline:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -228,8 +269,8 @@ class TurnPipeline:
         while following is not None:
             lease = following
             stream = self._streams.get(lease.turn_id)
-            if stream is None or stream.run != lease.token:
-                stream = self._streams[lease.turn_id] = TurnStream(lease.token)
+            if stream is None or stream.run != lease.run:
+                stream = self._streams[lease.turn_id] = TurnStream(lease.run)
             sharing = self._sharings[lease.turn_id] = Sharing(self._events, lease, stream)
             try:
                 following, result = await self._turn(lease, stream, sharing, save_seconds)
@@ -250,28 +291,55 @@ class TurnPipeline:
                 self._report(exc, lease.conversation_id)
                 stream.finish(Finished(result=None, error=exc))
                 following = None
+                if isinstance(exc, DependencyError | StateError):
+                    self._start(self._give_back(lease))
             finally:
                 if self._streams.get(lease.turn_id) is stream:
                     del self._streams[lease.turn_id]
                 if self._sharings.get(lease.turn_id) is sharing:
                     del self._sharings[lease.turn_id]
 
+    async def _give_back(self, lease: Lease) -> None:
+        """
+        So that whoever asks again need not wait until the lease has run out. Said until it is heard: what failed the turn may
+        keep SQL from hearing of it, and a lease that has been given back, or taken by another run, is not touched again.
+        """
+        for pause in _GIVING_BACK_PAUSES:
+            await self._clock.sleep(pause)
+            if await self._store.release(lease):
+                return
+
     async def _turn(
         self, lease: Lease, stream: TurnStream, sharing: Sharing, save_seconds: float
     ) -> tuple[Lease | None, TurnResult]:
-        with bound_ids(conversation_id=lease.conversation_id, turn_id=lease.turn_id):
+        explanation = self._explanations.begin() if self._explanations is not None else None
+        with bound_ids(conversation_id=lease.conversation_id, turn_id=lease.turn_id), explaining(explanation):
             started = self._clock.monotonic()
             deadline = Deadline(self._clock, self._policy.deadline_seconds)
             await stream.status("thinking")
-            snapshot = await self._store.load(lease, history_messages=self._policy.history_messages)
-            loaded = self._clock.monotonic()
-            turn = turn_input(snapshot, lease, now=self._clock.now(), deadline=deadline)
-            tools = self._tools_for(turn, snapshot, lease, stream)
-
-            if is_with_a_person(snapshot.conversation, turn.now):
-                brain = await self._wait_for_person(turn, stream)
-            else:
-                brain = await self._keeper(lease, sharing, tools).during(self._think(turn, tools, stream))
+            with within(deadline):
+                snapshot = await self._store.load(lease, history_messages=self._policy.history_messages)
+                loaded = self._clock.monotonic()
+                note(
+                    "loaded", source=snapshot.source, history=len(snapshot.history), fresh=len(snapshot.fresh)
+                )
+                agent, snapshot = agent_for(snapshot, self._agents, own=self._own)
+                knew = snapshot.customer_state
+                if self._on_record is not None:
+                    snapshot = replace(snapshot, customer_state=await self._on_record.learned(snapshot))
+                turn = turn_input(
+                    snapshot,
+                    lease,
+                    now=self._clock.now(),
+                    deadline=deadline,
+                    default_locale=agent.default_locale,
+                )
+                tools = self._tools_for(agent, turn, snapshot, lease, stream)
+                if is_with_a_person(snapshot.conversation, turn.now):
+                    brain = await self._wait_for_person(agent, turn, stream)
+                else:
+                    thinking = self._think(agent.brain, turn, tools, stream)
+                    brain = await self._keeper(lease, sharing, tools).during(thinking)
             await stream.become(brain.text)
 
             thought = self._clock.monotonic()
@@ -290,8 +358,15 @@ class TurnPipeline:
                 degraded=self._degraded(turn, lease, brain, tools),
                 timings=timings,
                 handoff_timeout=self._policy.handoff_timeout,
+                knew=knew,
+                team=self._policy.team,
+                agent=agent.named,
             )
             following = await self._committed(commit)
+            if self._explanations is not None and explanation is not None:
+                self._explanations.keep(lease.tenant, lease.turn_id, explanation)
+            if commit.outbox and self._promised is not None:
+                self._promised(commit.outbox)
             self._metrics.turn_finished(commit.result, seconds=self._clock.monotonic() - started)
             log.info(
                 "turn.answered",
@@ -301,6 +376,7 @@ class TurnPipeline:
                 tools=[action.tool for action in tools.actions],
                 degraded=[f"{part.feature}:{part.dependency}" for part in commit.result.degraded],
                 total_ms=timings.total,
+                **agent.ids,
             )
             return following, commit.result
 
@@ -314,23 +390,27 @@ class TurnPipeline:
             await self._clock.sleep(pause)
         return await self._store.commit(commit)
 
-    def _tools_for(self, turn: TurnInput, snapshot: Snapshot, lease: Lease, stream: TurnStream) -> TurnTools:
+    def _tools_for(
+        self, agent: Agent, turn: TurnInput, snapshot: Snapshot, lease: Lease, stream: TurnStream
+    ) -> TurnTools:
         async def reload_state() -> None:
             """Somebody else changed what a tool works on: make sure that this turn still owns the conversation."""
             await self._store.load(replace(lease, basis=None), history_messages=self._policy.history_messages)
 
         return TurnTools(
-            self._tools,
+            agent.tools,
             caller=turn.caller,
             conversation_id=lease.conversation_id,
             turn_id=lease.turn_id,
             locale=turn.locale,
             fresh=turn.fresh,
             context=search_context(snapshot),
+            replies=earlier_replies(snapshot),
             deadline=self._tools_deadline(turn),
             reload_state=reload_state,
             out=stream,
             clock=self._clock,
+            confirmed=confirmation.confirmed_in(turn),
         )
 
     def _keeper(self, lease: Lease, sharing: Sharing, tools: TurnTools) -> Keeper:
@@ -341,13 +421,14 @@ class TurnPipeline:
         left = turn.deadline.remaining()
         return Deadline(self._clock, left - min(_TOOLS_RESERVE_SECONDS, left / 2))
 
-    async def _think(self, turn: TurnInput, tools: TurnTools, stream: TurnStream) -> BrainReply:
+    async def _think(self, brain: Brain, turn: TurnInput, tools: TurnTools, stream: TurnStream) -> BrainReply:
         """The brain's reply; when it fails or outlives the deadline, what was shown so far and an honest sentence."""
         try:
             with TimeLimit(turn.deadline.remaining()):
-                return await self._brain.respond(turn, tools, stream)
+                return await confirmation.respond(brain, turn, tools, stream)
         except TimeoutError:
             log.warning("turn.deadline_passed")
+            note("deadline_passed")
             closing = sentence("out_of_time", turn.locale)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -355,22 +436,24 @@ class TurnPipeline:
                 raise
             task.uncancel()
             log.info("turn.stopped")
+            note("stopped")
             closing = sentence("stopped", turn.locale)
         except LeaseLost:
             raise
         except Exception as exc:  # an accepted message gets a reply, whatever a brain does
             self._report(exc, turn.conversation_id, customer_id=turn.caller.customer_id)
+            note("brain_failed", error=type(exc).__name__)
             await stream.reset()
             closing = sentence("went_wrong", turn.locale)
         receipts = "".join(f"\n\n{action.summary}" for action in tools.actions if action.receipt)
         await stream.text(("\n\n" if stream.shown else "") + closing + receipts)
-        return BrainReply(text=stream.shown, state=turn.state, brain=self._brain.name)
+        return BrainReply(text=stream.shown, state=turn.state, brain=brain.name, spent=None)
 
-    async def _wait_for_person(self, turn: TurnInput, stream: TurnStream) -> BrainReply:
+    async def _wait_for_person(self, agent: Agent, turn: TurnInput, stream: TurnStream) -> BrainReply:
         """Messages that waited while the turn before them handed the conversation over."""
         await stream.text(sentence("handed_over", turn.locale))
         return BrainReply(
-            text=stream.shown, state=turn.state, status=TurnStatus.HANDED_OVER, brain=self._brain.name
+            text=stream.shown, state=turn.state, status=TurnStatus.HANDED_OVER, brain=agent.brain.name
         )
 
     def _degraded(

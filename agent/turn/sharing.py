@@ -123,7 +123,7 @@ class Sharing:
             upto = self._stream.length
             if upto > self._shared:
                 body = encoded(self._stream.since(self._shared))
-                batch = EventBatch(run=self._lease.token, last=upto, body=body)
+                batch = EventBatch(run=self._stream.run, last=upto, body=body)
                 is_asked = await events.share(tenant, turn_id, batch)
                 self._shared = upto
             elif self._occasions % _ASK_EACH == 0:

@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from agent.turn.inputs import Delta, Drain, Finished, Reset, Status, TurnEvent
+from state.fencing import RUNS
 
-RUN = 1_000_000_000
+RUN = 100_000
 """An event's number is `run * RUN + k`: a run that begins again, under a later lease, goes on with greater numbers."""
-RETOLD = (1 << 62) * RUN
-"""Numbers from here on tell a stored answer: no run comes after it."""
+RETOLD = RUNS * RUN
+"""Numbers from here on tell a stored answer: no run comes after it. Four times as much is exact in JavaScript, too."""
 
 
 class TurnStream:
-    """One run's events. It is the brain's `Emitter`; the pipeline adds the end. `run` is the token of its lease."""
+    """One run's events. It is the brain's `Emitter`; the pipeline adds the end. `run` is its lease's."""
 
     def __init__(self, run: int = 0) -> None:
         self.run = run
@@ -78,6 +79,8 @@ class TurnStream:
                 yield self.run * RUN + position, event
                 if isinstance(event, (Finished, Drain)):
                     return
+            if self.has_ended:  # and its end has been heard
+                return
             if self._news is None:
                 self._news = asyncio.Event()
             await self._news.wait()

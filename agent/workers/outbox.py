@@ -6,34 +6,33 @@ The outbox knows what is due and who works on it; this loop decides only what be
 
 import asyncio
 import contextlib
-import dataclasses
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
+from agent.workers.sending import NotificationSender
+from agent.workers.ticket_fallback import FateUnknown, TicketFallback, is_outage
+from agent.workers.tickets import TicketDelivery
 from core.clock import Clock
 from core.errors import (
     CallerError,
     DependencyError,
     DependencyRejectedInput,
-    DependencyTimeout,
-    DependencyUnavailable,
-    NetworkFailed,
     NotFound,
     RateLimited,
-    ToolMisconfigured,
 )
-from core.ids import new_id, receipt_for
+from core.ids import receipt_for
 from core.records import EffectRecord, NewTicket, Notification, OutboxItem, OutboxKind
 from core.resilience.guard import Guard
 from core.telemetry.logging import get_logger
 from state.store import Outbox
-from tools.classify import error_type_of, fate_is_unknown
+from tools.classify import error_type_of, is_for_an_operator, said_of
 from tools.ports import NotificationChannel, TicketDesk
+from tools.sending import SendingRules
 from tools.sentences import result_sentence
 
 _CLAIMED_AT_ONCE = 20
@@ -71,6 +70,8 @@ class DispatchPolicy:
     first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 60.0
     most_attempts: int = 12
+    settle_seconds: float = 10.0
+    """After a call of unknown fate, before the desk is asked what became of it: what is late has arrived by then."""
 
 
 class OutboxObserver(Protocol):
@@ -95,19 +96,31 @@ class OutboxDispatcher:
         owner: str,
         policy: DispatchPolicy | None = None,
         observer: OutboxObserver | None = None,
+        rules: SendingRules | None = None,
+        fallback: TicketFallback | None = None,
     ) -> None:
         self._outbox = outbox
         self._store = store
-        self._desk = desk
-        self._channels = dict(channels)
-        self._ticket_guard = guards["tickets"]
-        self._notification_guard = guards["notifications"]
+        self._sender = NotificationSender(store, channels, guards, rules)
         self._clock = clock
         self._rng = rng
         self._owner = owner
         self._policy = policy if policy is not None else DispatchPolicy()
+        self._tickets = TicketDelivery(
+            desk,
+            store,
+            guard=guards["tickets"],
+            clock=clock,
+            settle_seconds=self._policy.settle_seconds,
+            most_attempts=self._policy.most_attempts,
+            fallback=fallback,
+        )
         self._observer = observer
         self._woken = asyncio.Event()
+        self._leaving = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._at_work = 0
         self._unsettled: list[OutboxItem] = []
         """Claimed here; what became of them could not be written down yet."""
 
@@ -115,9 +128,22 @@ class OutboxDispatcher:
         """Look now: a dependency is back, or a turn has just promised something."""
         self._woken.set()
 
+    async def leave(self, seconds: float) -> None:
+        """
+        Begin nothing more and give back what has not been begun; what is under way has `seconds` to end, since a sending that is
+        cut short leaves doubt. Asked again, it waits no longer.
+        """
+        if self._leaving.is_set():
+            return
+        self._leaving.set()
+        self._woken.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+
     async def run(self) -> None:
-        """Until cancelled."""
-        while True:
+        """Until cancelled, or told to leave."""
+        while not self._leaving.is_set():
             self._woken.clear()
             try:
                 worked = await self.work_once()
@@ -127,34 +153,69 @@ class OutboxDispatcher:
                     "outbox.unreachable", error_type=error_type_of(exc).value, error=type(exc).__name__
                 )
                 worked = 0
-            if worked < _CLAIMED_AT_ONCE:
+            if worked < _CLAIMED_AT_ONCE and not self._leaving.is_set():
                 await self._rest()
 
     async def work_once(self) -> int:
         """Everything that is due, up to a handful; returns how many items were worked on."""
         await self._give_back()  # from the last time, when the outbox went away in the middle
-        items = await self._outbox.claim(
-            owner=self._owner, limit=_CLAIMED_AT_ONCE, lease_seconds=self._policy.lease_seconds
+        return await self._work(
+            await self._outbox.claim(
+                owner=self._owner, limit=_CLAIMED_AT_ONCE, lease_seconds=self._policy.lease_seconds
+            )
         )
-        self._unsettled = list(items)
-        for item in items:
-            try:
-                await self._deliver(item)
-            except asyncio.CancelledError:
+
+    async def work_on(self, tenant: str, key: str) -> int:
+        """This item, if it is due and nobody has it; as many at a time as are asked for. Returns whether it was, as 0 or 1."""
+        if self._leaving.is_set():
+            return 0
+        return await self._work(
+            await self._outbox.claim_one(
+                tenant, key, owner=self._owner, lease_seconds=self._policy.lease_seconds
+            )
+        )
+
+    async def _work(self, items: Sequence[OutboxItem]) -> int:
+        left = list(items)
+        self._at_work += 1
+        self._idle.clear()
+        try:
+            while left and not self._leaving.is_set():
+                # Those before it may have taken longer than the lease: somebody else may be at it.
+                if len(left) == len(items) or await self._is_still_ours(left[0]):
+                    await self._settle(left[0])
+                left.pop(0)
+        finally:
+            self._unsettled += left
+            if left:
                 with contextlib.suppress(Exception):
                     async with asyncio.timeout(_GIVE_BACK_SECONDS):
                         await self._give_back()
-                raise
-            except Exception as exc:  # one item must not hold up those behind it
-                await self._postpone_or_give_up(item, exc)
-            self._unsettled.remove(item)
+            self._at_work -= 1
+            if not self._at_work:
+                self._idle.set()
         return len(items)
+
+    async def _is_still_ours(self, item: OutboxItem) -> bool:
+        return await self._outbox.renew_claim(
+            item, owner=self._owner, lease_seconds=self._policy.lease_seconds
+        )
+
+    async def _settle(self, item: OutboxItem) -> None:
+        try:
+            await self._deliver(item)
+        except Exception as exc:  # one item must not hold up those behind it
+            await self._postpone_or_give_up(item, exc)
 
     async def _give_back(self) -> None:
         """Nobody else gets them before the lease has run out."""
-        if self._unsettled:
-            await self._outbox.give_back(self._unsettled, owner=self._owner)
-            self._unsettled = []
+        items, self._unsettled = self._unsettled, []
+        try:
+            if items:
+                await self._outbox.give_back(items, owner=self._owner)
+        except BaseException:
+            self._unsettled += items
+            raise
 
     async def _count(self) -> None:
         if self._observer is not None:
@@ -170,70 +231,43 @@ class OutboxDispatcher:
 
     async def _open_ticket(self, item: OutboxItem, wanted: NewTicket) -> None:
         """
-        Each step may be repeated: the desk knows the key, the note is kept once, so a crash between them
-        costs nothing.
+        Each step may be repeated: the delivery opens a key once, the note is kept once, so a crash between
+        them costs nothing.
         """
-        ticket = await self._ticket_guard.run(lambda: self._desk.open_ticket(item.tenant, wanted))
-        await self._tell(item, "ticket_opened_later", reference=ticket.reference)
-        await self._outbox.done(item, reference=ticket.reference)
+        try:
+            delivered = await self._tickets.deliver(item, wanted)
+        except FateUnknown as doubt:
+            sentence = None if doubt.is_told else "ticket_unknown"
+            await self._give_up(item, error="fate_unknown", sentence=sentence)
+            return
+        await self._tell(item, delivered.sentence, reference=delivered.reference)
+        await self._done(item, delivered.reference)
         _log.info(
             "outbox.ticket_opened",
             receipt=receipt_for(item.key),
-            reference=ticket.reference,
+            reference=delivered.reference,
             attempts=item.attempts,
         )
 
     async def _send(self, item: OutboxItem, notification: Notification) -> None:
-        """
-        A channel does not know keys, so the ledger remembers that a sending began.
-
-        One that began in an earlier life of this item and never ended is not begun again. Nor is one that a
-        turn began: it was put off by another, which could not ask the ledger.
-        """
-        asked = await self._store.effect(item.tenant, item.key)
-        if asked is not None and asked.status == "confirmed":
-            await self._sent(item, asked.reference)
-            return
-        if asked is not None and (
-            asked.status == "unknown" or (asked.status == "intent" and not asked.is_journaled)
-        ):
-            await self._give_up(item, error="fate_unknown", sentence="notification_unknown")
-            return
-        run = new_id("run")
-        plan = EffectRecord(
-            tenant=item.tenant,
-            key=f"{item.key}:outbox",
-            turn_id=item.key,
-            step=item.attempts,
-            tool="notify",
-            arguments={"run": run},
-        )
-        begun = await self._store.begin_effect(plan)
-        if begun.status == "confirmed":
-            await self._sent(item, begun.reference)
-            return
-        if begun.status == "unknown" or (begun.status == "intent" and begun.arguments.get("run") != run):
-            await self._give_up(item, error="fate_unknown", sentence="notification_unknown")
-            return
-        if begun.status == "failed":
-            await self._store.finish_effect(dataclasses.replace(begun, status="intent"))
-        try:
-            reference = await self._notification_guard.run(
-                lambda: self._channel(notification).send(notification), may_repeat=False
-            )
-        except Exception as exc:  # noted in the ledger, then raised again
-            status: Literal["unknown", "failed"] = "unknown" if fate_is_unknown(exc) else "failed"
-            await self._store.finish_effect(dataclasses.replace(begun, status=status))
-            if status == "unknown":
+        outcome = await self._sender.send(item, notification)
+        match outcome.answer:
+            case "sent":
+                await self._sent(item, outcome.reference)
+            case "wait":
+                await self._outbox.defer(item, wait_seconds=outcome.wait_seconds, why=outcome.why)
+                _log.info(
+                    "outbox.deferred",
+                    receipt=receipt_for(item.key),
+                    why=outcome.why,
+                    wait_seconds=round(outcome.wait_seconds, 3),
+                )
+            case _:
                 await self._give_up(item, error="fate_unknown", sentence="notification_unknown")
-                return
-            raise
-        await self._store.finish_effect(dataclasses.replace(begun, status="confirmed", reference=reference))
-        await self._sent(item, reference)
 
     async def _sent(self, item: OutboxItem, reference: str | None) -> None:
         await self._tell(item, "notification_sent_later")
-        await self._outbox.done(item, reference=reference)
+        await self._done(item, reference)
         _log.info(
             "outbox.notification_sent",
             receipt=receipt_for(item.key),
@@ -243,9 +277,9 @@ class OutboxDispatcher:
 
     async def _postpone_or_give_up(self, item: OutboxItem, exc: Exception) -> None:
         error_type = error_type_of(exc)
-        if _is_hopeless(exc) or (_counts(exc) and item.attempts >= self._policy.most_attempts):
+        if _is_hopeless(exc) or (_counts(item, exc) and item.attempts >= self._policy.most_attempts):
             sentence = "ticket_given_up" if item.kind is OutboxKind.TICKET else "notification_given_up"
-            await self._give_up(item, error=error_type, sentence=sentence)
+            await self._give_up(item, error=said_of(exc), sentence=sentence, error_type=error_type.value)
             return
         wait_seconds = self._wait_seconds(item, exc)
         _log.warning(
@@ -259,8 +293,13 @@ class OutboxDispatcher:
         )
         await self._outbox.retry(item, wait_seconds=wait_seconds, error=error_type)
 
-    async def _give_up(self, item: OutboxItem, *, error: str, sentence: str) -> None:
-        """Loudly: from here on only a person can keep the promise."""
+    async def _give_up(
+        self, item: OutboxItem, *, error: str, sentence: str | None, error_type: str | None = None
+    ) -> None:
+        """
+        Loudly: from here on only a person can keep the promise. Without a `sentence` the customer knows already; `error_type` is
+        for the log where `error` quotes somebody.
+        """
         _log.error(
             "outbox.given_up",
             receipt=receipt_for(item.key),
@@ -268,12 +307,20 @@ class OutboxDispatcher:
             tenant=item.tenant,
             conversation_id=item.conversation_id,
             attempts=item.attempts,
-            error_type=error,
+            error_type=error_type or error,
         )
-        await self._tell(item, sentence)
-        await self._outbox.dead(item, error=error)
+        if sentence is not None:
+            await self._tell(item, sentence)
+        if await self._outbox.dead(item, error=error):
+            self.wake()
+
+    async def _done(self, item: OutboxItem, reference: str | None) -> None:
+        if await self._outbox.done(item, reference=reference):
+            self.wake()
 
     async def _tell(self, item: OutboxItem, sentence: str, **facts: object) -> None:
+        if item.is_for_team:
+            return
         try:
             await self._store.append_note(
                 item.tenant,
@@ -283,13 +330,7 @@ class OutboxDispatcher:
                 at=self._clock.now(),
             )
         except NotFound:
-            _log.info("outbox.conversation_gone", receipt=receipt_for(item.key))
-
-    def _channel(self, notification: Notification) -> NotificationChannel:
-        channel = self._channels.get(notification.channel)
-        if channel is None:
-            raise ToolMisconfigured("a promised notification names a channel that is not set up any more")
-        return channel
+            _log.debug("outbox.conversation_gone", receipt=receipt_for(item.key))
 
     def _wait_seconds(self, item: OutboxItem, exc: Exception) -> float:
         policy = self._policy
@@ -305,10 +346,10 @@ class OutboxDispatcher:
         try:
             await asyncio.wait((timer, woken), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (timer, woken):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            timer.cancel()
+            woken.cancel()
+            # Awaited one by one, they would swallow a cancellation of the loop itself that comes just now.
+            await asyncio.gather(timer, woken, return_exceptions=True)
 
 
 def _is_hopeless(exc: Exception) -> bool:
@@ -318,8 +359,9 @@ def _is_hopeless(exc: Exception) -> bool:
     ) and not isinstance(exc, RateLimited)
 
 
-def _counts(exc: Exception) -> bool:
-    """Whether the failure says something about the item, and not only that its dependency is away."""
-    return not isinstance(
-        exc, DependencyUnavailable | DependencyTimeout | NetworkFailed | RateLimited | OSError
-    )
+def _counts(item: OutboxItem, exc: Exception) -> bool:
+    """
+    Whether the failure says something about the item, and not only that its dependency is away; or, for a ticket, that an
+    operator has to let us in again: a ticket is as good on Monday, a notification is not.
+    """
+    return not is_outage(exc) and not (item.kind is OutboxKind.TICKET and is_for_an_operator(exc))

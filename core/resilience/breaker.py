@@ -1,23 +1,35 @@
 """
 Decide whether a call to a dependency may start.
 
-Knows nothing about retries, tools or HTTP: `core.resilience.guard` puts those together.
+Knows nothing about retries, tools or HTTP: `core.resilience.guard` puts those together. What it counts in stands in
+`core.resilience.windows`, what else it tells in `core.resilience.breaker_events`.
 """
 
 import math
 import random
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from core.clock import Clock
 from core.errors import DependencyUnavailable
+from core.resilience.breaker_events import (
+    BreakerCounts,
+    BreakerEvent,
+    CallEnded,
+    CallRefused,
+    CallResult,
+    Rate,
+    RateReached,
+    rates_reached,
+)
+from core.resilience.windows import CallWindow, CountWindow, TimeWindow
 from core.telemetry.logging import get_logger
 
-_log = get_logger(__name__)
+T = TypeVar("T")
 
-_WINDOW_BUCKETS = 10
+_log = get_logger(__name__)
 
 
 class CircuitState(StrEnum):
@@ -26,6 +38,13 @@ class CircuitState(StrEnum):
     HALF_OPEN = "half_open"
     ISOLATED = "isolated"
     """Opened by a person, and closed again by nobody else."""
+    DISABLED = "disabled"
+    """Lets every call through and counts none, until a person closes it."""
+    METRICS_ONLY = "metrics_only"
+    """Lets every call through, counts and tells, and never opens, until a person closes it."""
+
+
+_LETTING_THROUGH = frozenset({CircuitState.CLOSED, CircuitState.DISABLED, CircuitState.METRICS_ONLY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,21 +52,28 @@ class BreakerPolicy:
     """
     When a circuit opens and how it finds back.
 
-    Rates are shares of the calls that ended in the last `window_seconds`, looked at from `minimum_calls` on.
+    Rates are shares of the calls that ended in the last `window_seconds`, or of the last `window_calls` where that is given,
+    looked at from `minimum_calls` on. A success opens nothing (Polly's rule), unless `success_may_open`: then each end of a
+    call is looked at (resilience4j's rule), and the first calls of a process can open the circuit with a success.
+
     The first time it stays open for `shortest_open_seconds` up to twice that, each time that the trial calls
     fail for up to twice as long again, `longest_open_seconds` at most: replicas that failed together do not
-    come back together. A trial call that takes longer than `trial_seconds` counts as failed.
+    come back together. A trial call that takes longer than `trial_seconds` counts as failed. Of `trial_calls`, as many are
+    waited for as it takes to judge: all, or `minimum_calls` where that is fewer.
     """
 
     window_seconds: float = 10.0
+    window_calls: int | None = None
     minimum_calls: int = 5
     failure_rate: float = 0.5
     slow_call_seconds: float = math.inf
     slow_call_rate: float = 1.0
+    success_may_open: bool = False
     trial_calls: int = 2
     trial_seconds: float = 10.0
     shortest_open_seconds: float = 1.0
     longest_open_seconds: float = 5.0
+    starts_as: CircuitState = CircuitState.CLOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +84,7 @@ class CircuitChange:
 
 
 class Permit:
-    """
-    The right to make one call. Say once how it ended; `give_back` afterwards does nothing, so it belongs in
-    `finally`.
-    """
+    """The right to make one call. Say once how it ended; `give_back` afterwards does nothing, so it belongs in `finally`."""
 
     __slots__ = ("_breaker", "_is_used", "generation", "started_at")
 
@@ -88,41 +111,6 @@ class Permit:
             self._breaker._abandoned(self)
 
 
-class _Window:
-    """Counts of the calls that ended lately, in steps of a tenth of the window."""
-
-    __slots__ = ("_buckets", "_step_seconds", "calls", "failures", "slow")
-
-    def __init__(self, seconds: float) -> None:
-        self._step_seconds = seconds / _WINDOW_BUCKETS
-        self._buckets: deque[list[int]] = deque()
-        self.clear()
-
-    def clear(self) -> None:
-        self._buckets.clear()
-        self.calls = self.failures = self.slow = 0
-
-    def add(self, now: float, *, is_failure: bool, is_slow: bool) -> None:
-        step = int(now / self._step_seconds)
-        buckets = self._buckets
-        if not buckets or buckets[-1][0] != step:
-            while buckets and buckets[0][0] <= step - _WINDOW_BUCKETS:
-                _, calls, failures, slow = buckets.popleft()
-                self.calls -= calls
-                self.failures -= failures
-                self.slow -= slow
-            buckets.append([step, 0, 0, 0])
-        bucket = buckets[-1]
-        bucket[1] += 1
-        self.calls += 1
-        if is_failure:
-            bucket[2] += 1
-            self.failures += 1
-        if is_slow:
-            bucket[3] += 1
-            self.slow += 1
-
-
 class CircuitBreaker:
     """
     One circuit for one dependency. Not for several threads.
@@ -136,14 +124,22 @@ class CircuitBreaker:
         self.policy = policy
         self._clock = clock
         self._rng = rng
-        self._state = CircuitState.CLOSED
+        self._state = policy.starts_as
+        self._lets_all_through = self._state in _LETTING_THROUGH
         self._generation = 0
-        self._window = _Window(policy.window_seconds)
+        size = policy.window_calls
+        # What can never be full is looked at when it is full.
+        self._enough = policy.minimum_calls if size is None else min(policy.minimum_calls, size)
+        self._enough_trials = min(policy.minimum_calls, policy.trial_calls)
+        self._window: CallWindow = TimeWindow(policy.window_seconds) if size is None else CountWindow(size)
+        self._trial_results: CallWindow = CountWindow(policy.trial_calls)
         self._open_until = 0.0
         self._openings = 0
+        self._refused = 0
         self._trials: set[Permit] = set()
-        self._trial_results = _TrialResults()
-        self._listeners: list[Callable[[CircuitChange], None]] = []
+        self._reached: Set[Rate] = frozenset()
+        self._on_change: list[Callable[[CircuitChange], None]] = []
+        self._on_event: list[Callable[[BreakerEvent], None]] = []
 
     @property
     def state(self) -> CircuitState:
@@ -161,9 +157,22 @@ class CircuitBreaker:
             return self._clock.monotonic() >= self._open_until
         return self._state is not CircuitState.ISOLATED
 
+    @property
+    def counts(self) -> BreakerCounts:
+        is_trying = self._state is CircuitState.HALF_OPEN
+        seen, enough = (
+            (self._trial_results, self._enough_trials) if is_trying else (self._window, self._enough)
+        )
+        seen.expire(self._clock.monotonic())
+        return BreakerCounts.of(seen, enough=enough, refused=self._refused)
+
     def subscribe(self, listener: Callable[[CircuitChange], None]) -> None:
         """`listener` hears every change of state, after it has happened, in the order of subscription."""
-        self._listeners.append(listener)
+        self._on_change.append(listener)
+
+    def listen(self, listener: Callable[[BreakerEvent], None]) -> None:
+        """`listener` hears how each call ended, each refusal, and each rate that is reached, before what comes of it."""
+        self._on_event.append(listener)
 
     def acquire(self) -> Permit:
         """
@@ -172,7 +181,7 @@ class CircuitBreaker:
                 sense.
         """
         now = self._clock.monotonic()
-        if self._state is CircuitState.CLOSED:
+        if self._lets_all_through:
             return Permit(self, self._generation, now)
         if self._state is CircuitState.OPEN and now >= self._open_until:
             self._become(CircuitState.HALF_OPEN)
@@ -182,62 +191,94 @@ class CircuitBreaker:
             permit = Permit(self, self._generation, now)
             self._trials.add(permit)
             return permit
+        self._refused += 1
+        retry_after = self._retry_after(now)
+        if self._on_event:
+            self._tell(self._on_event, CallRefused(self.name, retry_after))
         raise DependencyUnavailable(
             self.name,
             f"{self.name}: circuit is {self._state}",
             reason="circuit_open",
-            retry_after=self._retry_after(now),
+            retry_after=retry_after,
         )
 
     def isolate(self) -> None:
         """Refuse every call until `close`."""
         self._become(CircuitState.ISOLATED)
 
+    def disable(self) -> None:
+        """Let every call through, whatever becomes of it, until `close`."""
+        self._become(CircuitState.DISABLED)
+
+    def only_measure(self) -> None:
+        """Count and tell, but let every call through, until `close`."""
+        self._become(CircuitState.METRICS_ONLY)
+
     def close(self) -> None:
         """Let every call through again and forget what was counted."""
         self._openings = 0
         self._become(CircuitState.CLOSED)
 
+    def reset(self) -> None:
+        """Be as at the start: closed, unless the policy says otherwise."""
+        self._openings = 0
+        self._become(self.policy.starts_as)
+
     def try_again(self) -> None:
-        """
-        Let trial calls through before the open time is over, because something else proved the dependency
-        alive.
-        """
+        """Let trial calls through before the open time is over, because something else proved the dependency alive."""
         if self._state is CircuitState.OPEN:
             self._become(CircuitState.HALF_OPEN)
 
     def _ended(self, permit: Permit, *, is_failure: bool) -> None:
-        if permit.generation != self._generation:
-            return
         now = self._clock.monotonic()
         seconds = now - permit.started_at
         is_slow = seconds >= self.policy.slow_call_seconds
-        if self._state is CircuitState.CLOSED:
-            self._window.add(now, is_failure=is_failure, is_slow=is_slow)
-            if (is_failure or is_slow) and self._is_bad(
-                self._window.calls, self._window.failures, self._window.slow, self.policy.minimum_calls
-            ):
+        is_counted = permit.generation == self._generation and self._state is not CircuitState.DISABLED
+        if self._on_event:
+            result = CallResult.FAILED if is_failure else CallResult.SUCCEEDED
+            self._tell(self._on_event, CallEnded(self.name, result, seconds, is_slow, is_counted))
+        # Asked again, because a listener may have changed the state.
+        if not is_counted or permit.generation != self._generation:
+            return
+        if self._lets_all_through:
+            window = self._window
+            window.add(now, is_failure=is_failure, is_slow=is_slow)
+            is_looked_at = is_failure or is_slow or self.policy.success_may_open or self._reached
+            if is_looked_at and self._is_bad(window, self._enough) and self._state is CircuitState.CLOSED:
                 self._open(now)
-        elif self._state is CircuitState.HALF_OPEN:
-            self._trials.discard(permit)
-            results = self._trial_results
-            results.calls += 1
-            results.failures += is_failure or seconds > self.policy.trial_seconds
-            results.slow += is_slow
-            if results.calls >= self.policy.trial_calls:
-                if self._is_bad(results.calls, results.failures, results.slow, 1):
-                    self._open(now)
-                else:
-                    self.close()
+            return
+        self._trials.discard(permit)
+        is_late = seconds > self.policy.trial_seconds
+        self._trial_results.add(now, is_failure=is_failure or is_late, is_slow=is_slow)
+        is_bad = self._is_bad(self._trial_results, self._enough_trials)
+        if self._state is not CircuitState.HALF_OPEN:
+            return
+        if is_bad:
+            self._open(now)
+        elif self._trial_results.calls >= self._enough_trials:
+            self.close()
 
     def _abandoned(self, permit: Permit) -> None:
         if permit.generation == self._generation:
             self._trials.discard(permit)
+        if self._on_event:
+            seconds = self._clock.monotonic() - permit.started_at
+            is_slow = seconds >= self.policy.slow_call_seconds
+            self._tell(
+                self._on_event, CallEnded(self.name, CallResult.ABANDONED, seconds, is_slow, is_counted=False)
+            )
 
-    def _is_bad(self, calls: int, failures: int, slow: int, minimum_calls: int) -> bool:
-        if calls < minimum_calls:
+    def _is_bad(self, seen: CallWindow, enough: int) -> bool:
+        calls = seen.calls
+        if calls < enough:
             return False
-        return failures >= self.policy.failure_rate * calls or slow >= self.policy.slow_call_rate * calls
+        reached = rates_reached(seen, failure=self.policy.failure_rate, slow=self.policy.slow_call_rate)
+        before, self._reached = self._reached, reached.keys()
+        for rate in sorted(reached.keys() - before):
+            share = reached[rate]
+            _log.warning("breaker.rate_reached", dependency=self.name, kind=rate, rate=share, calls=calls)
+            self._tell(self._on_event, RateReached(self.name, rate, share, calls))
+        return bool(reached)
 
     def _has_room_for_a_trial(self) -> bool:
         return len(self._trials) + self._trial_results.calls < self.policy.trial_calls
@@ -263,22 +304,20 @@ class CircuitBreaker:
 
     def _become(self, state: CircuitState) -> None:
         before, self._state = self._state, state
+        self._lets_all_through = state in _LETTING_THROUGH
         self._generation += 1
+        self._refused = 0
         self._window.clear()
         self._trials.clear()
-        self._trial_results = _TrialResults()
+        self._trial_results.clear()
+        self._reached = frozenset()
         if before is state:
             return
-        change = CircuitChange(self.name, before, state)
-        for listener in self._listeners:
+        self._tell(self._on_change, CircuitChange(self.name, before, state))
+
+    def _tell(self, listeners: Sequence[Callable[[T], None]], said: T) -> None:
+        for listener in listeners:
             try:
-                listener(change)
+                listener(said)
             except Exception as exc:  # a broken listener must not fail the customer's call
                 _log.error("breaker.listener_failed", dependency=self.name, exc_info=exc)
-
-
-class _TrialResults:
-    __slots__ = ("calls", "failures", "slow")
-
-    def __init__(self) -> None:
-        self.calls = self.failures = self.slow = 0

@@ -18,21 +18,38 @@ from core.messages import DegradedPart
 from core.resilience.breaker import CircuitChange, CircuitState
 from core.resilience.degraded_wording import degraded_sentence
 from core.resilience.guard import Guard
+from core.resilience.interference import Interference, reached
 from core.telemetry.logging import get_logger
 
 _log = get_logger(__name__)
 
 FEATURES: Mapping[str, tuple[str, ...]] = {
     "conversation": ("model", "sql"),
-    "knowledge_search": ("vectors", "sql", "knowledge"),
-    "tickets": ("tickets",),
+    "knowledge_search": ("vectors", "search_service", "sql", "knowledge"),
+    "tickets": ("tickets", "sql"),
     "customer_info": ("customers",),
-    "notifications": ("notifications",),
+    "notifications": ("notifications", "sql"),
 }
 """What each feature needs, in the order in which a reply tells of it."""
 
-DEPENDENCIES = ("sql", "redis", "model", "vectors", "knowledge", "tickets", "customers", "notifications")
-"""Everything that can be down. Redis stands behind no feature: without it all goes on, only slower."""
+DEPENDENCIES = (
+    "sql",
+    "redis",
+    "model",
+    "vectors",
+    "search_service",
+    "knowledge",
+    "tickets",
+    "customers",
+    "notifications",
+    "notifications.email",
+    "notifications.sms",
+    "notifications.chat",
+    "notifications.webhook",
+    "workers",
+)
+"""Everything that can be down. Redis stands behind no feature: without it all goes on, only slower; nor do the channels
+that are not the usual one, for which "notifications" stands, or the workers: what was promised is kept until they are back."""
 
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 1.0
@@ -40,6 +57,9 @@ _LONGEST_PAUSE_SECONDS = 1.0
 _RELAPSE_SECONDS = 10.0
 _LONGEST_RELAPSE_PAUSE_SECONDS = 5.0
 """Probes may succeed where real calls fail; who goes down again so soon is tried less and less often."""
+
+_PERMIT_MARGIN_SECONDS = 1.0
+"""So long a permit outlives the longest probe: a replica that dies with it holds up the others no longer."""
 
 Probe = Callable[[], Awaitable[object]]
 """Returns when the dependency works, raises when it does not."""
@@ -63,6 +83,20 @@ class DegradationObserver(Protocol):
     def dependency_changed(self, dependency: str, *, is_up: bool) -> None: ...
 
 
+class ProbePermits(Protocol):
+    """
+    Lets one replica at a time ask a dependency whether it works, so that many do not fall upon one that is just coming back.
+
+    Never fails: where the replicas cannot agree, each asks for itself. `state.redis.probes` implements it.
+    """
+
+    async def take(self, dependency: str, *, seconds: float) -> bool:
+        """False while another replica asks; a permit that is not given back ends after `seconds`."""
+        ...
+
+    async def give_back(self, dependency: str) -> None: ...
+
+
 class _Dependency:
     """What is known of one dependency. `went_down` is set exactly while it is down."""
 
@@ -70,6 +104,7 @@ class _Dependency:
         self.name = name
         self.guards: list[Guard] = []
         self.probe: Probe | None = None
+        self.longest_pause = _LONGEST_PAUSE_SECONDS
         self.since: datetime | None = None
         self.is_used = False
         self.went_down = asyncio.Event()
@@ -101,6 +136,7 @@ class GracefulDegradationHandler:
         observer: DegradationObserver | None = None,
         check_seconds: float = 5.0,
         probe_seconds: float = 1.0,
+        interference: Interference | None = None,
     ) -> None:
         self._check_seconds = check_seconds
         self._probe_seconds = probe_seconds
@@ -108,18 +144,40 @@ class GracefulDegradationHandler:
         self._rng = rng
         self._contact = contact
         self._dependencies = {name: _Dependency(name) for name in DEPENDENCIES}
+        self._features = dict(FEATURES)
         self._observer = observer
+        self._interference = interference
+        self._permits: ProbePermits | None = None
+
+    def share_probes(self, permits: ProbePermits) -> None:
+        """From now on one replica at a time probes; while Redis is down, each for itself."""
+        self._permits = permits
+
+    def declare(self, feature: str, dependency: str) -> None:
+        """A dependency that only this installation has. Before `run`."""
+        self._features[feature] = (*self._features.get(feature, ()), dependency)
+        self._dependencies[dependency] = _Dependency(dependency)
 
     def watch(self, guard: Guard) -> None:
         """The guard's name is the dependency's. Its breaker opening means down, closing means up."""
         self._in_use(guard.name).guards.append(guard)
         guard.breaker.subscribe(self._breaker_changed)
+        if guard.breaker.is_open:
+            self.mark_down(guard.name, f"its breaker is {guard.breaker.state}")
 
-    def add_probe(self, dependency: str, probe: Probe) -> None:
-        """How to ask whether it works, at little cost and without effects; it has a second for that."""
-        self._in_use(dependency).probe = probe
+    def add_probe(self, dependency: str, probe: Probe, *, is_counted: bool = False) -> None:
+        """
+        How to ask whether it works, at little cost and without effects; it has a second for that. `is_counted`: somebody else's
+        service, which counts what it is asked, so while it stays down it is asked every `check_seconds` at most.
+        """
+        found = self._in_use(dependency)
+        found.probe = probe
+        found.longest_pause = (
+            max(_LONGEST_PAUSE_SECONDS, self._check_seconds) if is_counted else _LONGEST_PAUSE_SECONDS
+        )
 
-    def mark_down(self, dependency: str) -> None:
+    def mark_down(self, dependency: str, why: str = "") -> None:
+        """`why` is for the operator's log."""
         found = self._in_use(dependency)
         if found.is_down:
             return
@@ -127,7 +185,7 @@ class GracefulDegradationHandler:
         is_relapse = self._clock.monotonic() - found.came_back_at < _RELAPSE_SECONDS
         found.relapses = found.relapses + 1 if is_relapse else 0
         found.went_down.set()
-        _log.warning("dependency.went_down", dependency=dependency)
+        _log.warning("dependency.went_down", dependency=dependency, why=why)
         self._tell(found)
 
     def mark_up(self, dependency: str) -> None:
@@ -151,7 +209,7 @@ class GracefulDegradationHandler:
         return self._dependencies[dependency].is_down
 
     def is_degraded(self, feature: str) -> bool:
-        return any(self.is_down(dependency) for dependency in FEATURES[feature])
+        return any(self.is_down(dependency) for dependency in self._features[feature])
 
     def sentence(self, feature: str, dependency: str, locale: str, *, copy_date: date | None = None) -> str:
         return degraded_sentence(feature, dependency, locale, contact=self._contact, copy_date=copy_date)
@@ -166,7 +224,9 @@ class GracefulDegradationHandler:
         `copy_date` is that of the local copy that knowledge was searched in.
         """
         wanted = set(pairs)
-        declared = [(feature, dependency) for feature, needs in FEATURES.items() for dependency in needs]
+        declared = [
+            (feature, dependency) for feature, needs in self._features.items() for dependency in needs
+        ]
         for feature, dependency in sorted(wanted.difference(declared)):
             _log.debug("degradation.pair_not_told", feature=feature, dependency=dependency)
         return tuple(
@@ -197,10 +257,14 @@ class GracefulDegradationHandler:
             await self._clock.sleep(self._relapse_pause(dependency))
             failed_probes = 0
             while dependency.is_down:
-                await self._clock.sleep(self._pause(failed_probes))
-                if dependency.is_down and not dependency.is_isolated and await self._works(dependency):
+                await self._clock.sleep(self._pause(failed_probes, dependency.longest_pause))
+                if not dependency.is_down or dependency.is_isolated:
+                    continue
+                found = await self._asked(dependency)
+                if found.is_working:
                     self.mark_up(dependency.name)
-                failed_probes += 1
+                # Another replica's probe says nothing about how this one reaches the dependency.
+                failed_probes += found.failure is not None
 
     async def _keep_checking(self, dependency: _Dependency) -> None:
         # Begins with a check: who was never there must not count as up until the first customer needs it.
@@ -212,13 +276,14 @@ class GracefulDegradationHandler:
         if dependency.probe is None or dependency.is_down:
             return
         # Asked twice, because one lost packet is no outage.
-        if not await self._works(dependency) and not await self._works(dependency):
-            self.mark_down(dependency.name)
+        if (await self._asked(dependency)).failure is None:
+            return
+        why = (await self._asked(dependency)).failure
+        if why is not None:
+            self.mark_down(dependency.name, why)
 
-    def _pause(self, failed_probes: int) -> float:
-        return self._jittered(
-            min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(failed_probes, 10))
-        )
+    def _pause(self, failed_probes: int, longest: float) -> float:
+        return self._jittered(min(longest, _FIRST_PAUSE_SECONDS * 2.0 ** min(failed_probes, 10)))
 
     def _relapse_pause(self, dependency: _Dependency) -> float:
         if dependency.relapses == 0:
@@ -229,23 +294,35 @@ class GracefulDegradationHandler:
     def _jittered(self, seconds: float) -> float:
         return self._rng.uniform(seconds / 2, seconds)
 
-    async def _works(self, dependency: _Dependency) -> bool:
+    async def _asked(self, dependency: _Dependency) -> "_Finding":
         if dependency.probe is None:
             # Nobody else can find out, so the next real call is the probe.
-            return all(guard.breaker.may_be_tried for guard in dependency.guards)
+            may_be_tried = all(guard.breaker.may_be_tried for guard in dependency.guards)
+            return _WORKS if may_be_tried else _Finding("its breaker is open")
+        permits = None if self._dependencies["redis"].is_down else self._permits
+        async with dependency.one_probe:
+            if permits is None:
+                return await self._probed(dependency.name, dependency.probe)
+            if not await permits.take(dependency.name, seconds=self._probe_seconds + _PERMIT_MARGIN_SECONDS):
+                return _ANOTHER_ASKS
+            try:
+                return await self._probed(dependency.name, dependency.probe)
+            finally:
+                await permits.give_back(dependency.name)
+
+    async def _probed(self, dependency: str, probe: Probe) -> "_Finding":
         try:
-            async with dependency.one_probe, asyncio.timeout(self._probe_seconds):
-                await dependency.probe()
+            async with asyncio.timeout(self._probe_seconds):
+                await reached(self._interference, dependency, probe)
         except Exception as exc:  # the loop must outlive every way in which a dependency can fail
-            _log.debug("dependency.probe_failed", dependency=dependency.name, error=type(exc).__name__)
-            return False
-        return True
+            return _Finding(f"its probe failed: {type(exc).__name__}: {exc}".removesuffix(": "))
+        return _WORKS
 
     def _breaker_changed(self, change: CircuitChange) -> None:
         match change.after:
             case CircuitState.OPEN | CircuitState.ISOLATED:
-                self.mark_down(change.name)
-            case CircuitState.CLOSED if not any(
+                self.mark_down(change.name, f"its breaker is {change.after}")
+            case CircuitState.CLOSED | CircuitState.DISABLED | CircuitState.METRICS_ONLY if not any(
                 g.breaker.is_open for g in self._dependencies[change.name].guards
             ):
                 self.mark_up(change.name)
@@ -262,6 +339,18 @@ class GracefulDegradationHandler:
     def _tell(self, dependency: _Dependency) -> None:
         if self._observer is not None:
             self._observer.dependency_changed(dependency.name, is_up=not dependency.is_down)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What asking came to: `failure` in words, or that it works, or neither, because another replica asks just now."""
+
+    failure: str | None = None
+    is_working: bool = False
+
+
+_WORKS = _Finding(is_working=True)
+_ANOTHER_ASKS = _Finding()
 
 
 def _status_of(dependency: _Dependency) -> DependencyStatus:

@@ -3,6 +3,7 @@ Repeat a call that may succeed the next time: with growing pauses, inside the de
 that the repeats become the outage.
 """
 
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState
 
 from core.clock import Clock
-from core.errors import DependencyError, RateLimited
+from core.errors import DependencyError, DependencyTimeout, ExternalApiFailed, RateLimited
 from core.resilience.deadline import Deadline
 from core.resilience.verdict import NOT_TRIED
 
@@ -31,26 +32,43 @@ class RetryPolicy:
 
 class RetryBudget:
     """
-    Repeats as a share of first attempts, over everything that shares the budget.
+    Repeats of a dependency as a share of its first attempts, over all that asks it: inside turns and later, from the outbox.
 
-    `reserve` repeats are free, so that a quiet service can repeat at all; saved repeats end at ten times the
-    reserve.
+    `reserve` repeats are lent in advance, so that a quiet service can repeat at all: over any number of first attempts there are
+    no more repeats than the share of them, or the reserve. Saved repeats end at ten times the reserve. With a clock, one more is
+    free whenever nothing was repeated for `quiet_seconds`: what is promised must not wait for customers who pay for it.
     """
 
-    def __init__(self, *, share: float = 0.2, reserve: int = 5) -> None:
+    def __init__(
+        self, *, share: float = 0.2, reserve: int = 5, clock: Clock | None = None, quiet_seconds: float = 10.0
+    ) -> None:
         self._share = share
         self._most = reserve * 10.0
-        self._balance = float(reserve)
+        self._balance = self._lent = float(reserve)
+        self._clock = clock
+        self._quiet_seconds = quiet_seconds
+        self._withdrawn_at = -math.inf
 
     def deposit(self) -> None:
-        self._balance = min(self._most, self._balance + self._share)
+        if self._lent > 0.0:
+            self._lent -= self._share
+        else:
+            self._balance = min(self._most, self._balance + self._share)
 
     def withdraw(self) -> bool:
         # Ten deposits of a fifth are a little less than two.
-        if self._balance < 1.0 - 1e-9:
+        has_one = self._balance >= 1.0 - 1e-9
+        if has_one:
+            self._balance -= 1.0
+        elif self._clock is None or self._clock.monotonic() - self._withdrawn_at < self._quiet_seconds:
             return False
-        self._balance -= 1.0
+        if self._clock is not None:
+            self._withdrawn_at = self._clock.monotonic()
         return True
+
+    def refund(self) -> None:
+        """The repeat succeeded, so it was no burden: what waits behind it may follow at once."""
+        self._balance = min(self._most, self._balance + 1.0)
 
 
 def may_repeat_after(exc: BaseException, *, may_repeat: bool) -> bool:
@@ -63,7 +81,12 @@ def may_repeat_after(exc: BaseException, *, may_repeat: bool) -> bool:
     match exc:
         case RateLimited():
             return True
-        case DependencyError(may_retry=False):
+        # 501 and 505 say what the server cannot do, today or tomorrow; a 408, too, is a 4xx, which is not sent again at once.
+        case (
+            DependencyError(may_retry=False)
+            | ExternalApiFailed(answered_status=501 | 505)
+            | DependencyTimeout(reason="request_timeout")
+        ):
             return False
         case DependencyError(reason=reason) if reason in NOT_TRIED:
             return False
@@ -84,15 +107,17 @@ async def retry_with_backoff(
     budget: RetryBudget,
     deadline: Deadline | None = None,
     may_repeat: bool = True,
+    is_repeat: bool = False,
     on_repeat: Callable[[int, float, BaseException], None] | None = None,
 ) -> T:
     """
-    The result of `attempt`, or what its last try raised.
+    The result of `attempt`, or what its last try raised. `is_repeat`: it was tried before, so it pays nothing in.
 
     A pause that would outlive the deadline is not begun: the failure is raised at once. `on_repeat` hears the
     number of the failed try, the pause in seconds and the failure.
     """
-    budget.deposit()
+    if not is_repeat:
+        budget.deposit()
     try:
         return await attempt()
     except Exception as exc:

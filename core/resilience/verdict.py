@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from core.errors import CallerError, DependencyError, DependencyRejectedInput, RateLimited
 
-NOT_TRIED = frozenset({"circuit_open", "bulkhead_full"})
+NOT_TRIED = frozenset({"circuit_open", "bulkhead_full", "retry_budget"})
 """Values of `DependencyError.reason` for calls that were never made."""
 
 

@@ -21,10 +21,19 @@ import orjson
 import structlog
 from structlog.typing import FilteringBoundLogger, WrappedLogger
 
-from core.errors import ErrorContext, ErrorType
+from core.errors import (
+    CarelineError,
+    DataIntegrityFailed,
+    ErrorContext,
+    ErrorType,
+    InternalFailure,
+    ToolExecutionFailed,
+)
+from core.telemetry.recent import recent_events
 from core.telemetry.redaction import SHORT, redacted_field, redacted_short_field, redacted_text
 
-LogLevel = Literal["debug", "info", "warning", "error"]
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+"""Nothing here is critical: that silences a process whose failures are told elsewhere."""
 LogFormat = Literal["json", "console"]
 
 _SERIOUS = frozenset(
@@ -38,6 +47,7 @@ _SERIOUS = frozenset(
     }
 )
 _WITHOUT_TRACEBACK = frozenset({ErrorType.VALIDATION_ERROR, ErrorType.INVALID_INPUT})
+_OF_OURS = (InternalFailure, ToolExecutionFailed, DataIntegrityFailed)
 
 _NOTHING_TO_HIDE = frozenset({int, float, bool, type(None)})
 _OUR_OWN_FIELDS = frozenset({"level", "timestamp", "logger_name"})
@@ -58,6 +68,7 @@ def configure_logging(
             _add_level_and_time,
             _render_exception,
             _redact,
+            _remember,
             _as_json if format == "json" else _for_eyes,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -98,7 +109,8 @@ def bound_ids(**ids: str | None) -> Iterator[None]:
 
 class StructuredErrorLogger:
     """
-    Errors as events: the level follows from the error's type, and an error in the input needs no traceback.
+    Errors as events: the level follows from the error's type; an error in the input, or one that our own words say all of, needs
+    no traceback.
     """
 
     def __init__(self, log: FilteringBoundLogger) -> None:
@@ -135,10 +147,15 @@ class StructuredErrorLogger:
             "error_class": type(exc).__name__ if exc is not None else None,
         }
         known = {name: value for name, value in facts.items() if value is not None} | fields
-        if exc is not None and context.error_type not in _WITHOUT_TRACEBACK:
+        if exc is not None and context.error_type not in _WITHOUT_TRACEBACK and not _says_it_all(exc):
             known["exc_info"] = exc
         write = self._log.error if context.error_type in _SERIOUS else self._log.warning
         write(event, **known)
+
+
+def _says_it_all(exc: BaseException) -> bool:
+    """A refusal or a bad answer that an adapter has put into words: where it was met tells an operator nothing more."""
+    return isinstance(exc, CarelineError) and not isinstance(exc, _OF_OURS) and exc.__cause__ is None
 
 
 class _LineFile:
@@ -217,6 +234,11 @@ def _redact(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> Mutab
             event[name] = redacted_short_field(name, value)
         else:
             event[name] = redacted_field(name, value)
+    return event
+
+
+def _remember(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    recent_events().add(dict(event))
     return event
 
 

@@ -5,6 +5,7 @@ Labels have few values by nature; ids and texts never become labels.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -16,7 +17,7 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable, prometheus_client's own, that names the folder in which several workers add up their numbers."""
 
 _TURN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
-_BREAKER_STATES = ("closed", "open", "half_open", "isolated")
+_BREAKER_STATES = ("closed", "open", "half_open", "isolated", "disabled", "metrics_only")
 _CALL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -93,11 +94,27 @@ class Metrics:
             "careline_http_request_seconds", "Time to the end of an answer.", ("route",),
             buckets=_TURN_SECONDS, registry=self.registry,
         )  # fmt: skip
+        self._agents = Counter(
+            "careline_agent_turns",
+            "Finished turns of deployed agents, by definition and version, as `SLUG@VERSION`.",
+            ("agent",),
+            registry=self.registry,
+        )
         self._shed = Counter(
             "careline_messages_shed",
             "Messages refused unread because as many as may be were being answered.",
             registry=self.registry,
         )
+        self._guardrails = Counter(
+            "careline_guardrail_actions",
+            "What guardrails did: refused or changed a text, or failed, open or closed.",
+            ("guardrail", "action"),
+            registry=self.registry,
+        )
+        self._feedback = Counter(
+            "careline_feedback", "Customers' judgements of answers: 1 to 5, up or down.", ("judgement",),
+            registry=self.registry,
+        )  # fmt: skip
         self._turns_ended = _Ends(turns, turn_seconds)
         self._calls_ended = _Ends(tool_calls, tool_seconds)
         self._attempts_ended = _Ends(guard_attempts, guard_seconds)
@@ -111,9 +128,21 @@ class Metrics:
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
 
+    def numbers(self) -> Mapping[str, float]:
+        """Every sample by its name and labels, as Prometheus writes them; of this process."""
+        return {
+            sample.name
+            + "".join(f'{{{name}="{value}"}}' for name, value in sorted(sample.labels.items())): sample.value
+            for family in self.registry.collect()
+            for sample in family.samples
+            if not sample.name.endswith(("_bucket", "_created"))
+        }
+
     def turn_finished(self, result: TurnResult, *, seconds: float) -> None:
         degraded = "yes" if result.degraded else "no"
         self._turns_ended.tell((result.status, result.brain, degraded), (result.brain,), seconds)
+        if result.agent is not None:
+            self._agents.labels(f"{result.agent.slug}@{result.agent.version}").inc()
 
     def tool_call_ended(self, tool: str, *, status: str, error_type: str | None, seconds: float) -> None:
         self._calls_ended.tell((tool, status, error_type or "none"), (tool,), seconds)
@@ -135,6 +164,12 @@ class Metrics:
     def request_answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """`route` is the route's template, never the path: paths contain ids."""
         self._requests_ended.tell((method, route, str(status)), (route,), seconds)
+
+    def guardrail_acted(self, guardrail: str, *, action: str) -> None:
+        self._guardrails.labels(guardrail, action).inc()
+
+    def feedback_given(self, *, judgement: str) -> None:
+        self._feedback.labels(judgement).inc()
 
     def message_shed(self) -> None:
         self._shed.inc()

@@ -6,6 +6,7 @@ seconds. Here nothing is repeated; whoever calls decides what a repeat would do.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -84,6 +85,7 @@ def tagged(tag: str, kind: str, *parts: str) -> str:
     return ":".join((f"careline:{kind}:{{{tag}}}", *map(_quoted, parts)))
 
 
+@lru_cache(maxsize=4096)
 def _quoted(part: str) -> str:
     return quote(part, safe="", errors="surrogatepass")
 

@@ -22,6 +22,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from core.addresses import RedisAddress
 
@@ -33,6 +34,9 @@ _NODE_GONE = (
     RedisClusterException,
     asyncio.CancelledError,
 )
+
+_NO_NOTICES = MaintNotificationsConfig(enabled=False)
+"""While redis-py waits for notices of a hosted Redis's maintenance, its pools lend connections that the server has closed."""
 
 
 def no_retry() -> Retry:
@@ -191,8 +195,10 @@ def server_client(address: RedisAddress, *, timeout_seconds: float, connections:
         address.url,
         max_connections=connections,
         timeout=timeout_seconds,
+        socket_timeout=None,
         socket_connect_timeout=timeout_seconds,
         retry=no_retry(),
+        maint_notifications_config=_NO_NOTICES,
     )
     return ServerClient.from_pool(pool)
 
@@ -211,8 +217,10 @@ def sentinel_client(address: RedisAddress, *, timeout_seconds: float, connection
         address.service,
         redis_class=ServerClient,
         connection_pool_class=_SentinelPool,
+        socket_timeout=None,
         socket_connect_timeout=timeout_seconds,
         retry=no_retry(),
+        maint_notifications_config=_NO_NOTICES,
         db=address.database,
         username=address.username,
         password=address.password,

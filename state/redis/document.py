@@ -14,6 +14,7 @@ from core.errors import Conflict, DataIntegrityFailed, LeaseLost, NotFound, Stat
 from core.messages import Durability, Message, MessageRole, TurnResult, TurnStatus
 from state.accepted import handed_over_result, message_from
 from state.codec import StateChange, change_by, decode, encode_over
+from state.fencing import next_token
 from state.identifiers import turn_id_of
 from state.journal import CommitEntry, Entry, LeaseEntry, MessageEntry
 from state.models import ConversationState, CustomerState
@@ -34,7 +35,7 @@ class WaitingTurn(msgspec.Struct):
 
 class Document(msgspec.Struct):
     """
-    Lease times are microseconds of Redis's clock, and so are lease tokens: larger than any that SQL counted, so a journaled
+    Lease times are microseconds of Redis's clock, and lease tokens begin there: larger than any that SQL counted, so a journaled
     lease goes on holding when SQL has absorbed it. States are bytes of `state.codec.encode_over`, as in SQL, because replicas of
     two versions may carry on one conversation.
     """
@@ -249,7 +250,7 @@ class Change:
             return None
         interrupted = [turn for turn in document.turns if turn.turn_id == document.running_turn]
         turn = interrupted[0] if interrupted else document.turns[0]
-        document.lease_token = max(self._now, document.lease_token + 1)
+        document.lease_token = next_token(document.lease_token, now=self._now)
         document.lease_until = self._now + self._lease_microseconds
         document.running_turn = turn.turn_id
         record = document.conversation

@@ -67,7 +67,8 @@ class RedisDurability:
             before, self.promise = self.promise, await self._found()
             self._checked_until = time.monotonic() + _CHECKED_SECONDS
             if before is not self.promise:
-                _log.info("journal.durability_found", promise=self.promise.value, before=before.value)
+                log = _log.warning if self.promise is Promise.NONE else _log.info
+                log("journal.durability_found", promise=self.promise.value, before=before.value)
         return self.promise is not Promise.NONE
 
     async def write(self, script: AsyncScript, *, keys: Sequence[Any], args: Sequence[Any]) -> Any:

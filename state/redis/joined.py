@@ -32,7 +32,8 @@ class JoinedCommands:
     """
     One trip at a time, within `timeout_seconds`. A caller that goes away breaks nothing off: others may be on the same way.
 
-    A connection of the client's pool is held while there is something to send: redis-py's pipelines cost more than their trip.
+    One connection of the client's pool is held from the first command on: redis-py's pipelines cost more than their trip, and so
+    does the pool.
     In a cluster each caller has a pipeline of its own, which redis-py divides by node.
     """
 
@@ -72,8 +73,6 @@ class JoinedCommands:
         try:
             while groups := self._next_groups():
                 await self._send_groups(groups)
-                if self._connection is not None and not self._waiting:
-                    await self._let_go()
         finally:
             # Only where this task was cancelled is anybody left to be told.
             self._sending = None
@@ -112,6 +111,9 @@ class JoinedCommands:
         connection = self._connection
         answers: list[Any] = []
         try:
+            if connection.is_connected and await connection.can_read():
+                # The server has closed it since; what is sent next opens it anew.
+                await connection.disconnect(nowait=True)
             await connection.send_packed_command(packed)
             for command in commands:
                 try:

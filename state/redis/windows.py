@@ -6,12 +6,12 @@ that of `limits`' moving window.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
 from state.redis.client import asking_redis, tagged
 from state.redis.joined import JoinedCommands, evaluation
+from state.windows import Window
 
 _TAG = "limits"
 """On one node of a cluster: windows that are hit together are hit by one script."""
@@ -33,15 +33,6 @@ for i = 1, #KEYS do
 end
 return -1
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Room for `amount` hits in any `seconds`; `parts` say whose."""
-
-    amount: int
-    seconds: int
-    parts: tuple[str, ...]
 
 
 class SharedWindows:

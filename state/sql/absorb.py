@@ -94,9 +94,9 @@ async def _commit(connection: Connection, entry: CommitEntry, *, lease_microseco
     turn_id = await regroup(connection, row, lease)
     if turn_id is None:
         # Another replica's answer stands, or this one does already. What the customer was promised is kept either way.
-        for item in entry.commit.outbox:
+        for place, item in enumerate(entry.commit.outbox):
             if await effect_status(connection, tenant=item.tenant, key=item.key) != "confirmed":
-                await put_outbox(connection, item)
+                await put_outbox(connection, item, place=place)
         named = await rows.turn_row(connection, lease.tenant, lease.turn_id)
         if named is not None and not _is_the_same_answer(named.result, entry.commit.result):
             # What the journal built on this answer knows another past: no version of it may pass for SQL's.

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import sqlalchemy as sa
 
 from core.errors import LeaseLost
 from core.messages import Durability, Message
 from core.records import OutboxItem
 from state.codec import StateChange, change_over, decode, encode, encode_over
+from state.fencing import next_token
 from state.journal import CommitEntry
 from state.models import ConversationState, CustomerState
 from state.sql import rows
@@ -21,10 +23,24 @@ from state.sql.tables import outbox
 from state.sql.types import database_now, insert
 from state.store import Basis, Lease, TurnCommit, Written
 
+_PLACE = sa.bindparam("place_", type_=sa.BigInteger)
 _PUT_OUTBOX = Query(
     lambda dialect: (
         insert(dialect, outbox)
-        .values(status="due", attempts=0, due_at=database_now(), created_at=database_now())
+        .values(status="due", attempts=0, due_at=database_now(), created_at=database_now() + _PLACE)
+        .on_conflict_do_nothing()
+    )
+)
+_PUT_FOR_A_PERSON = Query(
+    lambda dialect: (
+        insert(dialect, outbox)
+        .values(
+            status="dead",
+            attempts=0,
+            due_at=database_now(),
+            created_at=database_now() + _PLACE,
+            settled_at=database_now(),
+        )
         .on_conflict_do_nothing()
     )
 )
@@ -71,8 +87,8 @@ async def apply_commit(
     await rows.insert_message(connection, row, reply)
     await rows.finish_turn(connection, row, turn.turn_id, commit.result, token=commit.lease.token)
     customer_state, customer_version = await _save_customer(connection, row, commit, journaled)
-    for item in commit.outbox:
-        await put_outbox(connection, item)
+    for place, item in enumerate(commit.outbox):
+        await put_outbox(connection, item, place=place)
 
     was_running = row.running_turn in (None, turn.turn_id)
     waiting = [each for each in unanswered if each.turn_id != turn.turn_id]
@@ -93,7 +109,7 @@ async def apply_commit(
     if was_running:
         values |= {"running_turn": None, "lease_until": None}
         if waiting and is_fenced:
-            token = row.lease_token + 1
+            token = next_token(row.lease_token)
             values |= {
                 "running_turn": waiting[0].turn_id,
                 "lease_token": token,
@@ -130,10 +146,10 @@ async def apply_commit(
     )
 
 
-async def put_outbox(connection: Connection, item: OutboxItem) -> None:
-    """Once per (tenant, key)."""
+async def put_outbox(connection: Connection, item: OutboxItem, *, place: int = 0) -> None:
+    """Once per (tenant, key). `place`: behind how many others of the same moment it was promised."""
     await connection.write(
-        _PUT_OUTBOX,
+        _PUT_OUTBOX if item.error is None else _PUT_FOR_A_PERSON,
         {
             "tenant": item.tenant,
             "key": item.key,
@@ -141,6 +157,9 @@ async def put_outbox(connection: Connection, item: OutboxItem) -> None:
             "conversation_id": item.conversation_id,
             "payload": encode(item.payload),
             "locale": item.locale,
+            "recipient": item.recipient,
+            "place_": place,
+            **({} if item.error is None else {"error": item.error}),
         },
     )
 
@@ -152,7 +171,11 @@ async def _written_before(connection: Connection, row: Row, turn: Row | None, co
         raise LeaseLost(f"{lease.conversation_id}: token {lease.token} is not the current one")
     reply = await _stored_reply(connection, commit)
     next_lease = None
-    if row.lease_token == lease.token + 1 and row.lease_owner == lease.owner and row.running_turn is not None:
+    if (
+        row.lease_token == next_token(lease.token)
+        and row.lease_owner == lease.owner
+        and row.running_turn is not None
+    ):
         running = await rows.turn_row(connection, lease.tenant, row.running_turn)
         if running is not None:
             next_lease = await rows.lease_of(

@@ -117,8 +117,9 @@ class SqlConversationStore:
         if not await self._move_end(lease, database_now() + self._leases.microseconds):
             raise LeaseLost(f"{lease.conversation_id}: token {lease.token} is not the current one")
 
-    async def release(self, lease: Lease) -> None:
+    async def release(self, lease: Lease) -> bool:
         await self._move_end(lease, database_now() - 1)
+        return True
 
     async def claim_unanswered(self, *, limit: int) -> Sequence[Lease]:
         async def write(connection: Connection) -> Sequence[Lease]:

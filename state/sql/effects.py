@@ -9,19 +9,19 @@ from state.codec import decode, encode
 from state.journal import counts_for_more
 from state.sql.connection import Connection, Query
 from state.sql.tables import effects
-from state.sql.types import insert_or_ignore
+from state.sql.types import database_now, insert
 from state.store import EffectRecord
 
-_PLAN = insert_or_ignore(effects)
+_PLAN = Query(lambda dialect: insert(dialect, effects).values(at=database_now()).on_conflict_do_nothing())
 _OF_KEY = sa.select(effects.c.status, effects.c.record).where(
     effects.c.tenant == sa.bindparam("tenant_"), effects.c.key == sa.bindparam("key_")
 )
 _BY_KEY = Query(_OF_KEY)
 _LOCKED = Query(_OF_KEY.with_for_update())
 _UPDATE = Query(
-    sa.update(effects).where(
-        effects.c.tenant == sa.bindparam("tenant_"), effects.c.key == sa.bindparam("key_")
-    )
+    sa.update(effects)
+    .where(effects.c.tenant == sa.bindparam("tenant_"), effects.c.key == sa.bindparam("key_"))
+    .values(at=database_now())
 )
 _CHANGING = ("turn_id", "step", "tool", "status", "record")
 

@@ -6,7 +6,9 @@ because a transaction that reads first and writes later loses updates (490 of 90
 synchronous FULL, because an acknowledged message must survive a power cut, not only a kill. That costs about 3 ms a commit.
 """
 
+import asyncio
 import copy
+from functools import partial
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -20,6 +22,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from core.clock import Clock
 from core.errors import (
     CarelineError,
     DataIntegrityFailed,
@@ -29,11 +32,14 @@ from core.errors import (
     InvalidInput,
 )
 from core.postgres_url import with_hosts_in_query
+from core.resilience.interference import Interference
+from core.resilience.timelimit import TimeLimit
+from core.virtual_time import VirtualClock
 from state.sql.connection import Connection
 from state.sql.lane import Attempt, Lane, Work
-from state.sql.pooled import EngineLane
-from state.sql.postgres import READ_ONLY, PostgresLane, open_postgres
+from state.sql.pooled import READ_ONLY, EngineLane
 from state.sql.sqlite import SqliteThread, open_long_reader
+from state.sql.sqlite_in_line import SqliteInLine
 
 T = TypeVar("T")
 
@@ -58,7 +64,8 @@ def async_url(url: str) -> URL:
 
 class Database:
     """
-    `read`, `scan` and `write` run `work` in one transaction and return what it returns.
+    `read`, `scan` and `write` run `work` in one transaction and return what it returns. Of one that `is_foreign`, use `read` and
+    `ping` only: not even its journal mode is changed then. On a virtual `clock` SQLite is asked in line, and tells that time.
 
     Raises:
         DependencyUnavailable, DependencyTimeout: with `dependency` as its name; `may_have_happened` when the COMMIT was sent and
@@ -66,7 +73,15 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, timeout_seconds: float, dependency: str = "sql", connections: int = 10
+        self,
+        url: str,
+        *,
+        timeout_seconds: float,
+        dependency: str = "sql",
+        connections: int = 10,
+        is_foreign: bool = False,
+        clock: Clock | None = None,
+        interference: Interference | None = None,
     ) -> None:
         self.dependency = dependency
         self._timeout = timeout_seconds
@@ -76,16 +91,29 @@ class Database:
         self._reader: Lane
         self._scanner: Lane
         self._prober: Lane
-        if self.is_sqlite:
+        self._interference = interference
+        if self.is_sqlite and isinstance(clock, VirtualClock):
+            self._writer = SqliteInLine(parsed, timeout_seconds=timeout_seconds, may_write=True, clock=clock)
+            self._reader = self._scanner = self._prober = SqliteInLine(
+                parsed, timeout_seconds=timeout_seconds, may_write=False, clock=clock, is_foreign=is_foreign
+            )
+        elif self.is_sqlite:
             self._writer = SqliteThread(parsed, timeout_seconds=timeout_seconds, may_write=True)
-            self._reader = SqliteThread(parsed, timeout_seconds=timeout_seconds, may_write=False)
+            self._reader = SqliteThread(
+                parsed, timeout_seconds=timeout_seconds, may_write=False, is_foreign=is_foreign
+            )
             self._scanner = EngineLane(
                 open_long_reader(parsed, timeout_seconds=timeout_seconds, connections=_SQLITE_READERS)
             )
             self._prober = EngineLane(
-                open_long_reader(parsed, timeout_seconds=timeout_seconds, connections=1)
+                open_long_reader(
+                    parsed, timeout_seconds=timeout_seconds, connections=1, is_foreign=is_foreign
+                )
             )
         else:
+            # Its driver takes 9 MB, which SQLite does not need.
+            from state.sql.postgres import PostgresLane, open_postgres
+
             self._prober = PostgresLane(open_postgres(parsed, timeout_seconds, 1))
             self._writer = self._reader = self._scanner = PostgresLane(
                 open_postgres(parsed, timeout_seconds, connections)
@@ -118,7 +146,9 @@ class Database:
 
     async def _carried_out(self, lane: Lane, work: Work[T], attempt: Attempt) -> T:
         try:
-            return await lane.transaction(work, attempt, timeout_seconds=self._timeout)
+            if self._interference is None:
+                return await lane.transaction(work, attempt, timeout_seconds=self._timeout)
+            return await self._interfered_with(self._interference, lane, work, attempt)
         except CarelineError:
             raise
         except TimeoutError as late:
@@ -129,6 +159,19 @@ class Database:
             ) from late
         except (SQLAlchemyError, OSError, UnicodeEncodeError) as error:
             raise self._translated(error, is_committing=attempt.is_committing) from error
+
+    async def _interfered_with(
+        self, interference: Interference, lane: Lane, work: Work[T], attempt: Attempt
+    ) -> T:
+        try:
+            with TimeLimit(self._timeout):
+                return await interference.through(
+                    self.dependency,
+                    partial(lane.transaction, work, attempt, timeout_seconds=self._timeout),
+                )
+        except (TimeoutError, asyncio.CancelledError):
+            attempt.is_given_up = True
+            raise
 
     def _translated(  # noqa: PLR0911 - one answer per kind of error
         self, error: Exception, *, is_committing: bool

@@ -37,15 +37,17 @@ class SqlTurnEvents:
         async def write(connection: Connection) -> bool:
             newest, is_stopped = await _standing(connection, tenant, turn_id)
             if newest is None:
-                await connection.execute(
-                    sa.delete(turn_events).where(turn_events.c.at < database_now() - _KEPT_MICROSECONDS)
-                )
+                await _forget(connection)
             if newest is None or newest < (batch.run, batch.last):
                 shared = {"run": batch.run, "last": batch.last, "body": batch.body}
                 await connection.write(_SHARE, {"tenant": tenant, "turn_id": turn_id, **shared})
             return is_stopped
 
         return await self._database.write(write)
+
+    async def forget(self) -> int:
+        """Delete what is older than an hour, also where nobody shares any more; returns how many rows."""
+        return await self._database.write(_forget)
 
     async def after(
         self, tenant: str, turn_id: str, *, run: int, last: int, seconds: float
@@ -86,6 +88,13 @@ class SqlTurnEvents:
             return (await _standing(connection, tenant, turn_id))[1]
 
         return await self._database.read(read)
+
+
+async def _forget(connection: Connection) -> int:
+    deleted = await connection.execute(
+        sa.delete(turn_events).where(turn_events.c.at < database_now() - _KEPT_MICROSECONDS)
+    )
+    return deleted.rowcount
 
 
 async def _standing(connection: Connection, tenant: str, turn_id: str) -> tuple[tuple[int, int] | None, bool]:

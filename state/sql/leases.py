@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from core.messages import Message
+from state.fencing import next_token
 from state.sql import rows
 from state.sql.connection import Connection
 from state.sql.rows import Row
@@ -53,7 +54,7 @@ class Leases:
             tenant=row.tenant,
             conversation_id=row.conversation_id,
             turn_id=turn_id,
-            token=row.lease_token + 1,
+            token=next_token(row.lease_token),
             owner=self._owner,
             after_seq=message.seq - 1,
             upto_seq=message.seq,
@@ -66,7 +67,7 @@ class Leases:
         )
 
     async def take(self, connection: Connection, row: Row, turn: Row, *, head: int) -> Lease:
-        token = row.lease_token + 1
+        token = next_token(row.lease_token)
         await rows.update_conversation(connection, row, **self.values(row, turn.turn_id, token))
         return await rows.lease_of(
             connection,

@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 _GOODBYE_SECONDS = 0.1
 
+READ_ONLY = "25006"
+"""A server of PostgreSQL's that was the writable one before a failover."""
+
 
 class EngineLane:
     """Implements `state.sql.lane.Lane`; SQLite's for long reads, and what PostgreSQL's is made of."""

@@ -17,12 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from state.sql.connection import Ask, Connection, Query, Record, Values
 from state.sql.hosts import prefer_who_answers
 from state.sql.lane import Attempt, Work
-from state.sql.pooled import EngineLane
+from state.sql.pooled import READ_ONLY, EngineLane
 
 T = TypeVar("T")
-
-READ_ONLY = "25006"
-"""A server that was the writable one before a failover."""
 
 
 def open_postgres(url: URL, timeout_seconds: float, connections: int) -> AsyncEngine:

@@ -126,6 +126,7 @@ class _Extras(msgspec.Struct, omit_defaults=True):
     citations: tuple[Citation, ...] = ()
     degraded: tuple[DegradedPart, ...] = ()
     metadata: dict[str, Any] | None = None
+    email: str | None = None
 
 
 def _only(found: Sequence[Row]) -> Row | None:
@@ -202,7 +203,7 @@ async def update_conversation(connection: Connection, row: Row, **values: Any) -
 
 
 async def insert_message(connection: Connection, row: Row, message: Message) -> None:
-    extras = _Extras(message.citations, message.degraded, message.metadata)
+    extras = _Extras(message.citations, message.degraded, message.metadata, message.email)
     await connection.write(
         _INSERT_MESSAGE,
         {
@@ -418,6 +419,7 @@ def message_of(row: Row) -> Message:
         citations=extras.citations,
         degraded=extras.degraded,
         metadata=extras.metadata,
+        email=extras.email,
     )
 
 

@@ -29,7 +29,9 @@ T = TypeVar("T")
 _MOST_TOGETHER = 64
 
 
-def open_long_reader(url: URL, *, timeout_seconds: float, connections: int) -> AsyncEngine:
+def open_long_reader(
+    url: URL, *, timeout_seconds: float, connections: int, is_foreign: bool = False
+) -> AsyncEngine:
     """Connections that cannot write. A transaction sees one state of the database, whatever is written meanwhile."""
     engine = create_async_engine(
         url,
@@ -38,11 +40,12 @@ def open_long_reader(url: URL, *, timeout_seconds: float, connections: int) -> A
         pool_timeout=timeout_seconds,
         connect_args={"isolation_level": None, "timeout": timeout_seconds},
     )
-    _prepare(engine.sync_engine, pragmas=_READING, begin="BEGIN")
+    _prepare(engine.sync_engine, pragmas=_FOREIGN if is_foreign else _READING, begin="BEGIN")
     return engine
 
 
 _READING = ("journal_mode = WAL", "query_only = ON")
+_FOREIGN = ("query_only = ON",)
 _WRITING = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
 
 
@@ -68,7 +71,9 @@ class SqliteThread:
     a commit costs more than all that a turn writes. Each keeps its own fate: a savepoint takes back what failed.
     """
 
-    def __init__(self, url: URL, *, timeout_seconds: float, may_write: bool) -> None:
+    def __init__(
+        self, url: URL, *, timeout_seconds: float, may_write: bool, is_foreign: bool = False
+    ) -> None:
         self._may_write = may_write
         self._arrivals: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -81,7 +86,7 @@ class SqliteThread:
         )
         _prepare(
             self._engine,
-            pragmas=_WRITING if may_write else _READING,
+            pragmas=_WRITING if may_write else _FOREIGN if is_foreign else _READING,
             begin="BEGIN IMMEDIATE" if may_write else "BEGIN",
         )
 
@@ -121,7 +126,7 @@ class SqliteThread:
                         is_last = True
                         break
                     group.append(more)
-            self._tell(group, self._fates(group))
+            self._tell(group, self._fates([(waiting.work, waiting.attempt) for waiting in group]))
             if is_last:
                 break
         if self._connection is not None:
@@ -133,15 +138,15 @@ class SqliteThread:
             with suppress(RuntimeError):  # a loop that is closed has nobody who waits
                 loop.call_soon_threadsafe(_settle, told)
 
-    def _fates(self, group: Sequence[_Waiting]) -> list[_Fate]:
+    def _fates(self, group: Sequence[tuple[Work[Any], Attempt]]) -> list[_Fate]:
         fates: list[_Fate] = []
         try:
             if self._connection is None:
                 self._connection = self._engine.connect()
             with self._connection.begin():
                 connection = _Connection(self._connection)
-                for waiting in group:
-                    fates.append(self._fate(waiting, connection, is_alone=len(group) == 1))
+                for work, attempt in group:
+                    fates.append(self._fate(work, attempt, connection, is_alone=len(group) == 1))
         except BaseException as failed:
             if not isinstance(failed, CarelineError):
                 self._drop_connection()
@@ -152,7 +157,7 @@ class SqliteThread:
             ]
         return fates
 
-    def _fate(self, waiting: _Waiting, connection: "_Connection", *, is_alone: bool) -> _Fate:
+    def _fate(self, work: Work[Any], attempt: Attempt, connection: "_Connection", *, is_alone: bool) -> _Fate:
         """
         Raises:
             Exception: where it is alone, so that its transaction is rolled back; or the savepoint itself fails.
@@ -161,8 +166,8 @@ class SqliteThread:
         if needs_savepoint:
             connection.driver.execute("SAVEPOINT one")
         try:
-            value = _run_through(waiting.work(connection))
-            waiting.attempt.begin_commit()
+            value = _run_through(work(connection))
+            attempt.begin_commit()
         except BaseException as failed:
             if is_alone:
                 raise

@@ -125,7 +125,9 @@ effects = Table(
     Column("tool", String, nullable=False),
     Column("status", String, nullable=False),
     Column("record", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
 )
+Index(None, effects.c.at)
 
 # What listeners on other replicas follow; a row of run 0 asks the turn to stop.
 turn_events = Table(
@@ -139,6 +141,40 @@ turn_events = Table(
     Column("at", BigInteger, nullable=False),
 )
 Index(None, turn_events.c.at)
+
+turn_explanations = Table(
+    "turn_explanations",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("turn_id", String, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+Index(None, turn_explanations.c.at)
+
+# What tools and models answered in a turn, in full, so that it can be replayed without them.
+turn_recordings = Table(
+    "turn_recordings",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("turn_id", String, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+Index(None, turn_recordings.c.at)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("conversation_id", String, primary_key=True),
+    Column("turn_id", String, primary_key=True),
+    Column("given_by", String, primary_key=True),
+    Column("score", Integer),
+    Column("thumbs", String),
+    Column("comment", Text),
+    Column("at", Instant, nullable=False),
+)
 
 outbox = Table(
     "outbox",
@@ -157,6 +193,9 @@ outbox = Table(
     Column("lease_until", BigInteger),
     Column("reference", String),
     Column("error", Text),
+    Column("settled_at", BigInteger),
+    Column("decision", Text),
+    Column("recipient", String),
 )
 Index(
     "ix_outbox_due",
@@ -164,7 +203,51 @@ Index(
     sqlite_where=text("status = 'due'"),
     postgresql_where=text("status = 'due'"),
 )
+Index(
+    "ix_outbox_recipient",
+    outbox.c.tenant,
+    outbox.c.recipient,
+    sqlite_where=text("status = 'due'"),
+    postgresql_where=text("status = 'due'"),
+)
 
+# What was sent lately, by digests: recipients and texts are only recognised, never read.
+sendings = Table(
+    "sendings",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("channel", String, nullable=False),
+    Column("recipient", String, nullable=False),
+    Column("text", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("reference", String),
+)
+Index(None, sendings.c.recipient, sendings.c.at)
+Index(None, sendings.c.at)
+
+# The next free slot of each channel.
+paces = Table(
+    "paces",
+    metadata,
+    Column("channel", String, primary_key=True),
+    Column("next_at", Instant, nullable=False),
+)
+
+# Addresses that do not work, as a channel was told. A customer record with another address is not concerned.
+refused_addresses = Table(
+    "refused_addresses",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("recipient", String, primary_key=True),
+    Column("channel", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+# As last ingested; `version` is the first of the knowledge base's that has them so. What is newer than the newest version of
+# `knowledge_versions` belongs to an ingest that has not ended.
 articles = Table(
     "articles",
     metadata,
@@ -178,14 +261,54 @@ articles = Table(
     Column("source", String, nullable=False),
     Column("content_hash", String, nullable=False),
     Column("updated_at", Instant),
+    Column("audience", String, nullable=False, server_default="public"),
+    Column("expires_at", Instant),
+    Column("version", BigInteger, nullable=False, server_default="0"),
 )
 Index(None, articles.c.tenant, articles.c.source)
 
+# What articles were before: from `version` on, until `until_version` came.
+article_history = Table(
+    "article_history",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("article_id", String, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("until_version", BigInteger, nullable=False),
+    *(
+        Column(column.name, column.type, nullable=column.nullable)
+        for column in articles.columns
+        if column.name not in {"tenant", "article_id", "version"}
+    ),
+)
+
+# `served` is None while that is the newest version, and another one after a rollback.
 knowledge_versions = Table(
     "knowledge_versions",
     metadata,
     Column("tenant", String, primary_key=True),
     Column("version", BigInteger, nullable=False),
+    Column("served", BigInteger),
+)
+
+knowledge_releases = Table(
+    "knowledge_releases",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("articles", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+# What is known of the pages of a site, so that the next visit asks only for what is new.
+fetched_pages = Table(
+    "fetched_pages",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("source", String, primary_key=True),
+    Column("url", String, primary_key=True),
+    Column("record", LargeBinary, nullable=False),
 )
 
 # The same text has the same vector whoever wrote it: the one table without a tenant that is not a secret.

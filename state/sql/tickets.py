@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.errors import DataIntegrityFailed
-from core.records import NewTicket, Ticket, TicketStatus
+from core.errors import DataIntegrityFailed, NotFound
+from core.records import NewTicket, Recognition, Ticket, TicketStatus
 from state.sql.connection import Connection
 from state.sql.engine import Database
 from state.sql.tables import tickets
@@ -19,7 +19,11 @@ _NUMBERS_START_AT = 1000
 
 
 class SqlTicketDesk:
-    """Implements `tools.ports.TicketDesk`."""
+    """Implements `tools.ports.TicketDesk` and `TakesAdditions`."""
+
+    recognition = Recognition.KEY
+    lists_tickets = True
+    settles_after_seconds = 0.0
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
         self._database = database.named("tickets")
@@ -56,6 +60,37 @@ class SqlTicketDesk:
 
         return await self._database.write(write)
 
+    async def ticket_of(self, tenant: str, key: str) -> Ticket | None:
+        async def read(connection: Connection) -> Ticket | None:
+            return await _by_key(connection, tenant, key)
+
+        return await self._database.read(read)
+
+    async def add_to_ticket(self, tenant: str, reference: str, addition: NewTicket) -> Ticket:
+        """Put below what the ticket says, under the addition's receipt, by which a repeat is recognised."""
+        place = sa.and_(
+            tickets.c.tenant == tenant,
+            tickets.c.number == _number(reference),
+            tickets.c.customer_id == addition.customer_id,
+        )
+        heading = f"[{addition.receipt}]"
+
+        async def write(connection: Connection) -> Ticket:
+            row = (await connection.execute(sa.select(tickets).where(place).with_for_update())).one_or_none()
+            if row is None:
+                raise NotFound("this customer has no such ticket")
+            if heading not in row.description:
+                said = f"{row.description}\n\n{heading} {addition.subject}\n{addition.description}"
+                await connection.execute(
+                    sa.update(tickets)
+                    .where(place)
+                    .values(description=said, status=TicketStatus.OPEN, updated_at=self._clock.now())
+                )
+                row = (await connection.execute(sa.select(tickets).where(place))).one()
+            return _ticket(row)
+
+        return await self._database.write(write)
+
     async def find_tickets(self, tenant: str, customer_id: str, *, limit: int) -> Sequence[Ticket]:
         async def read(connection: Connection) -> Sequence[Ticket]:
             found = await connection.execute(
@@ -73,6 +108,16 @@ async def _by_key(connection: Connection, tenant: str, key: str) -> Ticket | Non
     query = sa.select(tickets).where(tickets.c.tenant == tenant, tickets.c.key == key)
     row = (await connection.execute(query)).one_or_none()
     return None if row is None else _ticket(row)
+
+
+def _number(reference: str) -> int:
+    """-1, which no ticket has, for what is no number of this desk."""
+    digits = reference.removeprefix("T-")
+    return (
+        int(digits) - _NUMBERS_START_AT
+        if digits.isascii() and digits.isdecimal() and len(digits) < 16
+        else -1
+    )
 
 
 def _ticket(row: sa.Row[Any]) -> Ticket:

@@ -49,6 +49,11 @@ def _sqlite_now(element: object, compiler: object, **_: object) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)"
 
 
+def database_in(seconds: float) -> sa.ColumnElement[int]:
+    """So long from now, or ago, by the database's own clock."""
+    return database_now() + int(seconds * 1_000_000)
+
+
 def microseconds(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 

@@ -112,12 +112,13 @@ def _folds(stored: Stored) -> Iterator[str]:
 
 
 def _open_flow(row: StoredConversation, log: list[StoredMessage], turns: list[StoredTurn]) -> Iterator[str]:
-    """A dialogue is open exactly where the last reply asks for something."""
+    """A dialogue is open exactly where the last reply asks for something, or offers to try again what could not be done."""
     last = next((message.turn_id for message in reversed(log) if message.role == "agent"), None)
     for turn in turns:
         if turn.turn_id == last and turn.result is not None and turn.result.brain == "embedded":
             asks = turn.result.status is TurnStatus.NEEDS_CUSTOMER
-            if asks != (row.state.get("flow") is not None):
+            failed = any(action.status is ActionStatus.FAILED for action in turn.result.actions)
+            if (asks or failed) != (row.state.get("flow") is not None):
                 yield f"{row.conversation_id}: the last reply is {turn.result.status}, the state {row.state}"
 
 

@@ -1,7 +1,8 @@
 """
 An OpenAI-compatible model server that takes its time, so that turns last long enough to be interrupted.
 
-It opens a ticket for a message that names a lamp, looks the customer up for one about an order, and is polite to the rest.
+It opens a ticket for a message that names a lamp and for a dialogue about one that the built-in brain has left open, looks the
+customer up for a message about an order, and is polite to the rest.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from aiohttp import web
 _RECEIPT = re.compile(r"R-[2-9A-Z]{10}")
 _LAMP = re.compile(r"lamp-\S+")
 _SENTENCES = 12
+_CONTACT = "ada@example.org"
+_DIALOGUE_IS_OPEN = "A dialogue is open; carry it on. Data: "
 
 
 class Model:
@@ -53,9 +56,12 @@ class Model:
         return web.json_response({"data": []})
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        deltas, finish = _deltas((await request.json())["messages"])
+        messages = (await request.json())["messages"]
+        deltas, finish = _deltas(messages)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        self._at_once += 1
+        # Who answers has searched before; a conversation is summed up beside the answer, without.
+        is_answer = any(message["role"] == "tool" for message in messages)
+        self._at_once += is_answer
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:
             await response.prepare(request)
@@ -67,7 +73,7 @@ class Model:
         except ConnectionError:
             pass
         finally:
-            self._at_once -= 1
+            self._at_once -= is_answer
         return response
 
 
@@ -75,12 +81,18 @@ def _deltas(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
     asked = max(place for place, each in enumerate(messages) if each["role"] == "user")
     results = [each["content"] for each in messages[asked:] if each["role"] == "tool"]
     text = messages[asked]["content"]
-    lamps = list(dict.fromkeys(_LAMP.findall(text)))
+    lamps = list(dict.fromkeys(_LAMP.findall(text) or _LAMP.findall(_open_dialogue(messages))))
     has_called = len(results) > 1  # the first is the search that the service makes by itself
     if lamps and not has_called:
         description = "It flickers every evening, and nothing helps."
         return _calls(
-            *(("open_ticket", {"subject": f"{lamp} flickers", "description": description}) for lamp in lamps)
+            *(
+                (
+                    "open_ticket",
+                    {"subject": f"{lamp} flickers", "description": description, "contact": _CONTACT},
+                )
+                for lamp in lamps
+            )
         ), "tool_calls"
     if "order" in text and not has_called:
         return _calls(("customer_info", {"about": "orders"})), "tool_calls"
@@ -90,6 +102,11 @@ def _deltas(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
         return [{"content": said[place % len(said)]} for place in range(_SENTENCES)], "stop"
     polite = ("Thank you ", "for your message, ", "I am glad ", "to help you.")
     return [{"content": piece} for piece in polite], "stop"
+
+
+def _open_dialogue(messages: list[dict[str, Any]]) -> str:
+    """What the service tells of a dialogue that is to be carried on."""
+    return str(messages[0]["content"]).partition(_DIALOGUE_IS_OPEN)[2]
 
 
 def _calls(*wanted: tuple[str, dict[str, str]]) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ def _short(row: str, *, without: str | None = None) -> Run:
     return run
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("row", ROWS)
 def test_nothing_is_lost_or_done_twice_and_customers_wait_no_longer_than_promised(row: str) -> None:
     run = _short(row)

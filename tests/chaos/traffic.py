@@ -17,9 +17,9 @@ DIALOGUE = (
     "Hello, what can you do?",
     "Open a ticket: NAME flickers",
     "It flickers every evening since yesterday, and nothing helps.",
-    "Thank you!",
+    "ada@example.org",
 )
-"""The ticket is opened by what the first two of its lines leave in the state."""
+"""The ticket is opened by what its lines leave in the state, at the last one: nobody knows this customer's address."""
 
 _VIOLATIONS_SHOWN = 20
 
@@ -78,6 +78,8 @@ async def judge(run: Run, world: World, sent: list[Sent], *, may_fork: bool = Fa
         "fenced": world.logged("turn.fenced"),
         "outages of SQL begun": world.logged("state.sql_outage_began"),
     }
+    if any(DIALOGUE[-1] in each.text for each in sent):  # or the checks of tickets have checked nothing
+        run.at_least("tickets opened", len(stored.tickets), 1)
 
 
 def shown(violations: list[str]) -> list[str]:

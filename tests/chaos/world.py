@@ -75,9 +75,10 @@ async def open_world(
         record = record or PostgresServer()
         cache = cache or RedisServer()
         desk = PostgresServer()
-        for server in (record, cache, desk):
+        servers = (record, cache, desk)
+        for server in servers:
             stack.callback(server.close)
-            await asyncio.to_thread(server.start)
+        await asyncio.gather(*(asyncio.to_thread(server.start) for server in servers))
         record.create_database("careline")
         desk.create_database("desk")
         desk_link = await stack.enter_async_context(
@@ -109,8 +110,8 @@ async def open_world(
                 variables=changed,
             )
             stack.callback(_end, replica)
-            await asyncio.to_thread(replica.start)
             replicas.append(replica)
+        await asyncio.gather(*(asyncio.to_thread(replica.start) for replica in replicas))
         yield World(replicas, record, desk, cache, desk_link, links)
 
 

@@ -304,6 +304,23 @@ async def test_a_turn_commits_its_promises_with_its_reply(
     assert (claimed.key, claimed.payload) == ("k1", {"subject": "late"})
 
 
+async def test_what_one_turn_promises_is_promised_in_its_order(
+    store: SqlConversationStore,
+    database: Database,  # noqa: F811
+) -> None:
+    intake = await store.intake(message())
+    items = tuple(
+        OutboxItem(key, OutboxKind.NOTIFICATION, "default", intake.conversation_id, {})
+        for key in ("z", "b", "m")
+    )
+
+    await store.commit(answer(leased(intake), outbox=items))
+
+    first, second, third = sorted(await SqlOutbox(database).entries(), key=lambda entry: entry.created_at)
+    assert [each.item.key for each in (first, second, third)] == ["z", "b", "m"]
+    assert first.created_at < second.created_at < third.created_at
+
+
 async def test_a_fenced_turn_promises_nothing(
     store: SqlConversationStore,
     impatient: SqlConversationStore,

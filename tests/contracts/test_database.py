@@ -230,6 +230,7 @@ async def test_a_message_whose_commit_came_after_its_caller_had_gone_is_answered
     await opened.close()
 
 
+@pytest.mark.alone
 async def test_a_silent_server_is_given_up_in_time_and_used_again_later(
     killable_postgres: PostgresServer,
 ) -> None:

@@ -110,15 +110,29 @@ async def test_a_cut_connection_fails_all_who_were_on_the_way_and_the_next_finds
         assert await joined.send(("ECHO", "back")) == [b"back"]
 
 
-async def test_a_connection_is_held_only_while_there_is_something_to_send(redis_url: str) -> None:
-    client = open_redis(redis_url, timeout_seconds=0.5, connections=1)
+async def test_a_held_connection_that_the_server_has_closed_is_opened_anew(
+    killable_redis: RedisServer,
+) -> None:
+    async with _joined(killable_redis.url) as joined:
+        (own_id,) = await joined.send(("CLIENT", "ID"))
+        with killable_redis.client() as operator:
+            operator.client_kill_filter(_id=str(own_id))
+        await asyncio.sleep(0.05)
+
+        assert await joined.send(("ECHO", "here")) == [b"here"]
+
+
+async def test_a_connection_whose_server_went_is_another_callers_again(killable_redis: RedisServer) -> None:
+    client = open_redis(killable_redis.url, timeout_seconds=0.5, connections=1)
     try:
         one = JoinedCommands(client, timeout_seconds=0.5)
-        other = JoinedCommands(client, timeout_seconds=0.5)
+        await one.send(("PING",))
+        killable_redis.kill()
+        with pytest.raises((RedisConnectionError, OSError)):
+            await one.send(("PING",))
+        killable_redis.restart()
 
-        answers = [await joined.send(("ECHO", "here")) for joined in (one, other, one, other)]
-
-        assert answers == [[b"here"]] * 4
+        assert await JoinedCommands(client, timeout_seconds=0.5).send(("ECHO", "here")) == [b"here"]
     finally:
         await client.aclose()
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -20,7 +21,7 @@ from state.store import Intake, Lease
 from tests.contracts.databases import answer, message
 from tests.redis_groups import ClusterGroup, SentinelGroup, until
 from tests.resp_server import RespServer
-from tests.servers import ProgramMissing, RedisServer
+from tests.servers import ProgramMissing, RedisServer, ValkeyServer
 
 _PUSH = "return redis.call('RPUSH', KEYS[1], ARGV[1])"
 _EVERYSEC = (b"appendonly", b"yes", b"appendfsync", b"everysec", b"maxmemory", b"0")
@@ -80,6 +81,11 @@ def pair() -> Iterator[tuple[RedisServer, RedisServer]]:
         with primary.client() as client:
             until(lambda: client.info("replication").get("min_slaves_good_slaves") == 1)
         yield primary, replica
+
+
+def until_followed(primary: SyncRedis) -> None:
+    """Whether a replica follows shows in what it acknowledges: it is counted as good before, and for a while after."""
+    until(lambda: bool(primary.set("seen", "1")) and primary.wait(1, 500) >= 1)
 
 
 def leased(intake: Intake) -> Lease:
@@ -155,7 +161,66 @@ async def test_a_configuration_that_changes_is_noticed_within_a_minute(
     assert (before, at_once, afterwards) == (True, True, False)
 
 
-# WAITAOF, which the installed Redis does not have
+# WAITAOF on a real server that has it
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds", "promise"),
+    [
+        pytest.param(("--appendfsync", "everysec"), 2.0, Promise.WAITAOF, id="synced each second"),
+        pytest.param(("--appendfsync", "everysec"), 0.25, Promise.NONE, id="too seldom for our patience"),
+        pytest.param(("--appendfsync", "no"), 2.0, Promise.NONE, id="synced by nobody"),
+        pytest.param(
+            ("--appendfsync", "everysec", "--rename-command", "CONFIG", ""),
+            0.25,
+            Promise.WAITAOF,
+            id="untold",
+        ),
+    ],
+)
+async def test_a_server_with_waitaof_may_promise_what_it_can_prove_in_time(
+    options: tuple[str, ...], seconds: float, promise: Promise
+) -> None:
+    with ValkeyServer(*options) as server:
+        async with asked(server.url, seconds=seconds) as durability:
+            await durability.is_given()
+
+            assert durability.promise is promise
+
+
+async def test_what_waitaof_has_proven_outlives_the_server() -> None:
+    with ValkeyServer("--appendfsync", "everysec") as server:
+        async with journal(server.url) as opened:
+            await opened.is_durable()
+            intake = await opened.intake(message("kept", id="1"))
+            again = await opened.intake(message("kept", id="1"))
+        server.kill()
+        server.start()
+        async with journal(server.url) as opened:
+            texts = [
+                m.text for m in await opened.messages("default", intake.conversation_id, after=0, limit=9)
+            ]
+
+    assert (intake.durability, again.is_duplicate) == (Durability.REDIS, True)
+    assert texts == ["kept"]
+
+
+async def test_a_file_that_is_switched_off_is_noticed_by_the_next_write() -> None:
+    with ValkeyServer("--appendfsync", "everysec") as server:
+        async with journal(server.url) as opened:
+            before = await opened.is_durable()
+            with server.client() as client:
+                client.config_set("appendonly", "no")
+            with pytest.raises(DependencyUnavailable) as told:
+                await opened.intake(message("lost", id="1"))
+            afterwards = await opened.is_durable()
+
+    assert told.value.reason == "not_durable"
+    assert told.value.may_have_happened
+    assert (before, afterwards) == (True, False)
+
+
+# WAITAOF as servers are that cannot be started here: hosted ones, and those that fail at the wrong moment
 
 
 @pytest.mark.parametrize(
@@ -279,6 +344,7 @@ async def test_without_its_replica_nothing_is_acknowledged_until_a_resend_finds_
         replica.resume()
         with primary.client() as client:
             until(lambda: client.info("replication").get("min_slaves_good_slaves") == 1)
+            until_followed(client)  # it was counted as good all the time
         found = await opened.intake(message("once", id="1"))
         messages = await opened.messages("default", found.conversation_id, after=0, limit=9)
 
@@ -312,6 +378,7 @@ async def test_a_master_that_sentinel_names_proves_its_writes_by_its_replica() -
                 client.config_set("min-replicas-to-write", "1")
         with group.servers[0].client() as master:
             until(lambda: master.info("replication").get("min_slaves_good_slaves") == 1)
+            until_followed(master)
         async with journal(group.url, seconds=1.0) as opened:
             is_durable = await opened.is_durable()
             intake = await opened.intake(message("hello", id="1"))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from subprocess import CalledProcessError
 from unittest.mock import patch
 
 import pytest
@@ -67,6 +68,29 @@ async def test_what_sql_has_taken_the_journal_does_not_take_again(
         await a.conversations.drain()
         assert await log_of(a, here) == ["one", "re: one", "two", "three", "re: two", "re: three"]
         assert await sweep(a) == []
+
+
+async def test_the_senders_address_comes_along_through_the_journal_and_into_sql(
+    killable_postgres: PostgresServer, redis_url: str
+) -> None:
+    """A turn that opens a ticket may run anywhere on this way."""
+    async with replica(killable_postgres.url(), redis_url) as opened:
+        store = opened.conversations
+        first = await store.intake(message("one", id="1", email="ada@shop.example"))
+        here = first.conversation_id
+        in_sql = await store.load(leased(first), history_messages=20)
+        await store.commit(answer(leased(first)))
+        killable_postgres.kill()
+        second = await store.intake(message("two", id="2", conversation=here, email="ada@home.example"))
+        in_journal = await store.load(leased(second), history_messages=20)
+        await store.commit(answer(leased(second)))
+        killable_postgres.start()
+        await store.drain()
+
+        kept = await store.messages("default", here, after=0, limit=10)
+        assert [m.email for m in in_sql.fresh] == ["ada@shop.example"]
+        assert [m.email for m in in_journal.fresh] == ["ada@home.example"]
+        assert [m.email for m in kept] == ["ada@shop.example", None, "ada@home.example", None]
 
 
 async def test_who_asks_again_for_what_sql_had_answered_hears_it_without_sql(
@@ -248,6 +272,24 @@ async def test_a_redis_that_has_seen_more_than_sql_stops_the_conversation_until_
         )
         snapshot = await opened.conversations.load(leased(intake), history_messages=20)
         assert [m.text for m in snapshot.history] == ["one", "re: one"]
+
+
+async def test_nobody_accepts_what_sql_holds_while_sql_cannot_be_asked(
+    killable_postgres: PostgresServer, redis_url: str, tmp_path: Path
+) -> None:
+    async with replica(killable_postgres.url(), redis_url) as opened:
+        first, _, _ = await say(opened.conversations, "one", id="1")
+        killable_postgres.kill()
+        await say(opened.conversations, "two", id="2", conversation=first.conversation_id)
+
+    settings = {"database_url": killable_postgres.url(), "redis_url": redis_url}
+    with pytest.raises(CalledProcessError) as refused:
+        await asyncio.to_thread(
+            run_careline, "state", "accept-sql", first.conversation_id, folder=tmp_path, settings=settings
+        )
+
+    assert refused.value.returncode == 1
+    assert "goes on" not in refused.value.stdout
 
 
 async def test_a_conversation_that_only_an_unreachable_journal_may_know_is_not_called_unknown(

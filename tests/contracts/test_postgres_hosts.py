@@ -55,6 +55,7 @@ def test_an_address_of_one_host_is_left_as_it_is(url: str) -> None:
         ("postgresql://u:secret@/db?host=h1,h2,h3&port=1,2", "3 hosts and 2 ports"),
         ("postgresql://u:secret@/db?host=h1:1&host=h2:2&port=3", "host=A:1&host=B:2"),
         ("postgresql://u:secret@h1,h2/db?target_session_attrs=any", "takes no writes"),
+        ("postgresql://u:secret@h1/db?target_session_attrs=bogus", "is not known"),
     ],
 )
 def test_hosts_that_cannot_be_used_are_told_without_the_password(url: str, wrong: str) -> None:
@@ -84,6 +85,7 @@ async def _count(connection: Connection) -> int:
     return int((await connection.execute(sa.text("SELECT count(*) FROM kept"))).scalar_one())
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["killed", "silent"])
 async def test_another_host_that_takes_over_is_found_and_has_every_acknowledged_commit(how: str) -> None:
     try:

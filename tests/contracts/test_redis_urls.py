@@ -152,6 +152,7 @@ async def _set(client: Redis, key: str) -> None:
         await pipeline.execute()
 
 
+@pytest.mark.alone
 async def test_the_end_of_a_silent_sentinels_question_uses_up_no_time_of_the_call() -> None:
     async def ask(sentinel: Redis, service: str) -> tuple[str, int]:
         if sentinel is sentinels.sentinels[0]:
@@ -227,3 +228,19 @@ async def test_a_master_that_became_a_replica_is_unavailable_and_its_connection_
 
     assert told.value.reason == "cannot_serve"
     assert after == before + 1
+
+
+async def test_a_server_that_was_started_anew_fails_nobody_who_comes_after(
+    killable_redis: RedisServer,
+) -> None:
+    client = open_redis(killable_redis.url, timeout_seconds=1.0)
+    try:
+        # Several connections, so that the pool has some left from before.
+        await asyncio.gather(*(_set(client, str(number)) for number in range(5)))
+        killable_redis.kill()
+        killable_redis.restart()
+        await asyncio.sleep(0.05)
+
+        await asyncio.gather(*(_set(client, str(number)) for number in range(5)))
+    finally:
+        await client.aclose()

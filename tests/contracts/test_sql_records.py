@@ -131,6 +131,25 @@ async def test_the_backlog_counts_what_waits_and_what_was_given_up(outbox: SqlOu
     assert (backlog.waiting, backlog.dead) == (2, 1)
 
 
+async def test_promises_are_unattended_only_while_nobody_works_on_any(outbox: SqlOutbox) -> None:
+    nothing_there = await outbox.unattended_seconds()
+    for n in range(2):
+        await outbox.put(msgspec.structs.replace(ITEM, key=f"k{n}"))
+    await asyncio.sleep(0.05)
+    nobody = await outbox.unattended_seconds()
+    (item,) = await outbox.claim(owner="w", limit=1, lease_seconds=30)
+    somebody = await outbox.unattended_seconds()
+    await outbox.done(item, reference=None)
+    gone_again = await outbox.unattended_seconds()
+    (item,) = await outbox.claim(owner="w", limit=1, lease_seconds=-1)
+    its_lease_ran_out = await outbox.unattended_seconds()
+    await outbox.retry(item, wait_seconds=60, error="desk is down")
+
+    assert nothing_there == somebody == await outbox.unattended_seconds() == 0.0
+    assert 0.05 <= nobody < 30.0
+    assert 0.0 < gone_again < its_lease_ran_out < 30.0
+
+
 async def test_a_retried_item_waits(outbox: SqlOutbox) -> None:
     await outbox.put(ITEM)
     (item,) = await outbox.claim(owner="w", limit=1, lease_seconds=30)
@@ -142,40 +161,60 @@ async def test_a_retried_item_waits(outbox: SqlOutbox) -> None:
     assert entry.error == "desk is down"
 
 
-async def test_an_operator_can_give_a_dead_item_another_chance(outbox: SqlOutbox) -> None:
+async def test_one_item_is_claimed_by_its_key_only_while_it_is_due_and_free(outbox: SqlOutbox) -> None:
+    for n in range(2):
+        await outbox.put(msgspec.structs.replace(ITEM, key=f"k{n}"))
+
+    (claimed,) = await outbox.claim_one("default", "k1", owner="w", lease_seconds=30)
+
+    assert claimed.key == "k1"
+    assert await outbox.claim_one("default", "k1", owner="v", lease_seconds=30) == ()
+    assert await outbox.claim_one("other", "k0", owner="v", lease_seconds=30) == ()
+
+
+async def test_a_lease_is_renewed_by_its_owner_alone(outbox: SqlOutbox) -> None:
     await outbox.put(ITEM)
-    (item,) = await outbox.claim(owner="w", limit=1, lease_seconds=30)
-    await outbox.dead(item, error="no such address")
-    assert await outbox.claim(owner="w", limit=1, lease_seconds=30) == ()
+    (item,) = await outbox.claim(owner="slow", limit=1, lease_seconds=-1)
+    assert await outbox.renew_claim(item, owner="slow", lease_seconds=-1)
+    await outbox.claim(owner="quick", limit=1, lease_seconds=30)
 
-    await outbox.requeue("default", "k1")
-
-    assert len(await outbox.claim(owner="w", limit=1, lease_seconds=30)) == 1
-    with pytest.raises(NotFound):
-        await outbox.requeue("other", "k1")
+    assert not await outbox.renew_claim(item, owner="slow", lease_seconds=30)
+    assert await outbox.renew_claim(item, owner="quick", lease_seconds=30)
 
 
-async def test_articles_are_replaced_by_source(articles: SqlArticles) -> None:
-    a, b = (Article(f"a{n}", f"Title {n}", "Body", None, "cat", "en", "one", f"h{n}", NOON) for n in range(2))
-    await articles.put("default", [a, b, Article("c", "Other", "Body", source="two", content_hash="h")])
+async def test_a_late_report_does_not_give_up_what_is_done_or_dropped(outbox: SqlOutbox) -> None:
+    await outbox.put(ITEM)
+    (item,) = await outbox.claim(owner="w", limit=1, lease_seconds=-1)
+    await outbox.done(item, reference="T-1")
 
-    await articles.replace_source("default", "one", [msgspec.structs.replace(b, content_hash="new")])
+    await outbox.dead(item, error="late")
 
-    assert await articles.hashes("default") == {"a1": "new", "c": "h"}
-    assert await articles.hashes("default", source="two") == {"c": "h"}
-    assert [found.article_id for found in await articles.all("default")] == ["a1", "c"]
-    assert await articles.all("other") == ()
+    (entry,) = await outbox.entries()
+    assert (entry.status, entry.reference, entry.error) == ("done", "T-1", None)
 
 
-async def test_every_change_of_articles_moves_the_version(articles: SqlArticles) -> None:
-    assert await articles.version("default") == 0
+async def test_what_is_done_is_forgotten_after_its_time_and_what_waits_never(outbox: SqlOutbox) -> None:
+    for n in range(3):
+        await outbox.put(msgspec.structs.replace(ITEM, key=f"k{n}"))
+    first, second = await outbox.claim(owner="w", limit=2, lease_seconds=30)
+    await outbox.done(first, reference="T-1001")
+    await outbox.dead(second, error="refused")
 
-    await articles.put("default", [Article("a", "A", "body", updated_at=NOON)])
-    await articles.remove("default", ["a"])
+    assert await outbox.forget(kept_seconds=60) == 0
+    assert await outbox.forget(kept_seconds=-1) == 1
 
-    assert await articles.version("default") == 2
-    assert await articles.all("default") == ()
-    assert await articles.tenants() == ("default",)
+    assert {entry.status for entry in await outbox.entries()} == {"due", "dead"}
+
+
+async def test_entries_are_found_by_status_kind_and_tenant(outbox: SqlOutbox) -> None:
+    await outbox.put(ITEM)
+    await outbox.put(msgspec.structs.replace(ITEM, key="k2", tenant="other"))
+    await outbox.put(msgspec.structs.replace(ITEM, key="k3", kind=OutboxKind.TICKET))
+
+    assert [each.item.key for each in await outbox.entries(tenant="other")] == ["k2"]
+    assert [each.item.key for each in await outbox.entries(kind=OutboxKind.TICKET)] == ["k3"]
+    assert await outbox.entries(status="dropped") == ()
+    assert len(await outbox.entries(limit=2)) == 2
 
 
 async def test_more_articles_than_a_statement_has_parameters_go_in(articles: SqlArticles) -> None:

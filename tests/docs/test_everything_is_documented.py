@@ -81,3 +81,15 @@ def test_the_readme_names_make_targets_that_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), flags=re.MULTILINE))
 
     assert set(re.findall(r"`?make ([a-z]+)", text_of("README.md"))) <= targets
+
+
+def test_every_step_of_an_explained_turn_is_documented() -> None:
+    kinds = {
+        kind
+        for package in ("agent", "core", "tools", "state")
+        for path in (ROOT / package).rglob("*.py")
+        for kind in re.findall(r"(?<![\w.])note\(\s*\"(\w+)\"", path.read_text(encoding="utf-8"))
+    }
+
+    assert len(kinds) > 10
+    assert sorted(kind for kind in kinds if f"`{kind}`" not in text_of("docs/explain.md")) == []

@@ -174,7 +174,7 @@ class Ours:
     async def open_ticket(self, lease: Lease, subject: str) -> None:
         tools = TurnTools(
             self._tools,
-            caller=Caller(kind=CallerKind.CUSTOMER, customer_id=lease.customer_id),
+            caller=Caller(kind=CallerKind.CUSTOMER, customer_id=lease.customer_id, email="ada@example.org"),
             conversation_id=lease.conversation_id,
             turn_id=lease.turn_id,
             fresh=lease.fresh,

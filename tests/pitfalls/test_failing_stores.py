@@ -88,6 +88,7 @@ async def test_n13_a_state_that_cannot_be_read_is_left_as_it_is(world: World) ->
     world.claim(await a.stored(), damaged)
 
 
+@pytest.mark.alone
 async def test_n16_a_dead_redis_is_not_waited_for_in_every_turn(world: World) -> None:
     a = await world.replica()
     await say(a, "one")

@@ -6,6 +6,8 @@ import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import pytest
+
 from tests.pitfalls.port import say
 from tests.pitfalls.world import World, longest_stall
 from tests.servers import RedisServer
@@ -57,6 +59,7 @@ def _bytes_taken(server: RedisServer) -> int:
         return int(client.info("stats")["total_net_input_bytes"])
 
 
+@pytest.mark.alone
 async def test_n24_a_save_that_waits_for_sql_leaves_the_other_conversations_alone(world: World) -> None:
     a = await world.replica()
     await say(a, "one")

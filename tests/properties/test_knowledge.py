@@ -72,7 +72,7 @@ def index() -> Iterator[Index]:
         Article(article_id=str(n), title=f"title {n}", body=f"a body and near {n} or ab") for n in range(5)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        write_index(Path(folder), cut(articles), None, version=1, embedder=None, built_at=datetime.now(UTC))
+        write_index(Path(folder), cut(articles), version=1, embedder=None, built_at=datetime.now(UTC))
         opened = Index(Path(folder))
         yield opened
         opened.close()

@@ -15,13 +15,15 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from agent.api.limits import rate_limits
-from agent.api.parts import ServiceParts
+from agent.api.parts import ControlParts, ServiceParts
 from agent.app import create_app
 from agent.turn.inputs import ChatRequest, Delta, Finished, Status, Submission, TurnEvent
 from core.clock import SystemClock
 from core.errors import Conflict, DependencyUnavailable, NotFound
+from core.explanation import TurnExplanation
 from core.ids import derived_id, new_id
-from core.messages import Citation, Durability, Message, MessageRole, Reply, TurnResult, TurnStatus
+from core.messages import Citation, Durability, Message, MessageRole, Reply, TurnResult, TurnStatus, Usage
+from core.records import Feedback
 from core.resilience.degradation import DependencyStatus
 from core.settings import Settings
 from core.telemetry.metrics import Metrics
@@ -67,6 +69,7 @@ class MemoryTurns:
         self.script: Script = (Status("thinking"), Delta("You can "), Delta("return it."))
         self.submitted: list[ChatRequest] = []
         self.is_away = False
+        self.usage: Usage | None = None
         self.stopped: list[str] = []
         self.leaving = asyncio.Event()
         self._conversations: dict[tuple[str, str], ConversationRecord] = {}
@@ -243,6 +246,7 @@ class MemoryTurns:
             message_id=record.message_id,
             status=TurnStatus.ANSWERED,
             reply=reply,
+            usage=self.usage,
         )
         self._say(record.conversation_id, reply.message_id, MessageRole.AGENT, text, record.turn_id)
         self._turns[(record.tenant, record.turn_id)] = replace(
@@ -256,6 +260,32 @@ class MemoryTurns:
             self._changed.notify_all()
 
 
+class MemoryExplained:
+    """Implements `agent.api.parts.Explained`."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], TurnExplanation] = {}
+
+    async def of_turn(self, tenant: str, turn_id: str) -> TurnExplanation | None:
+        return self.kept.get((tenant, turn_id))
+
+
+class MemoryFeedback:
+    """Implements `agent.api.parts.FeedbackStore`; `failure` is raised in its place."""
+
+    def __init__(self) -> None:
+        self.given: dict[tuple[str, str, str, str], Feedback] = {}
+        self.failure: Exception | None = None
+
+    async def give(self, tenant: str, given: Feedback) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.given[tenant, given.conversation_id, given.turn_id, given.given_by] = given
+
+    async def of_turn(self, tenant: str, conversation_id: str, turn_id: str) -> Sequence[Feedback]:
+        return [given for key, given in self.given.items() if key[:3] == (tenant, conversation_id, turn_id)]
+
+
 @dataclass
 class Served:
     """What a test holds of a served interface."""
@@ -265,6 +295,8 @@ class Served:
     log: SpyLog
     clock: MovableClock
     port: int
+    explained: MemoryExplained
+    feedback: MemoryFeedback
 
 
 @contextlib.asynccontextmanager
@@ -273,10 +305,12 @@ async def serving(
     dependencies: Callable[[], Mapping[str, DependencyStatus]] = dict,
     can_serve: Callable[[], bool] = lambda: True,
     identity_client: httpx.AsyncClient | None = None,
+    control: ControlParts | None = None,
     **settings: Any,
 ) -> AsyncIterator[Served]:
     """Local mode unless `settings` bring keys; messages are not limited unless they say so."""
     turns, log, clock = MemoryTurns(), SpyLog(), MovableClock()
+    explained, feedback = MemoryExplained(), MemoryFeedback()
     chosen = settings_for_tests(**settings)
     limits = rate_limits(chosen, clock=clock, log=log)
     parts = ServiceParts(
@@ -289,14 +323,25 @@ async def serving(
         clock=clock,
         visitor_secret=lambda: VISITOR_SECRET,
         log=log,
+        explained=explained,
+        feedback=feedback,
         identity_client=identity_client,
+        control=control,
     )
     try:
         async with (
             listening(create_app(parts)) as port,
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client,
         ):
-            yield Served(client=client, turns=turns, log=log, clock=clock, port=port)
+            yield Served(
+                client=client,
+                turns=turns,
+                log=log,
+                clock=clock,
+                port=port,
+                explained=explained,
+                feedback=feedback,
+            )
     finally:
         await turns.aclose()
         await limits.aclose()

@@ -10,14 +10,21 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
-_REASONS = {200: "OK", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+}
 
 
 class Stage:
-    """What a scene can do with its connection."""
+    """What a scene can do with its connection. `request` is the body that it answers."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, request: dict[str, Any] | None = None) -> None:
         self._writer = writer
+        self.request = request or {}
 
     async def head(
         self, status: int = 200, *, content_type: str = "text/event-stream", **headers: str
@@ -44,8 +51,11 @@ class Stage:
 Scene = Callable[[Stage], Awaitable[None]]
 
 
-def says(text: str, *, piece: int = 7, done: bool = True) -> Scene:
-    """A streamed answer; `done` False ends it after its finish_reason, as some servers do."""
+def says(text: str, *, piece: int = 7, done: bool = True, usage: tuple[int, int] | None = None) -> Scene:
+    """
+    A streamed answer; `done` False ends it after its finish_reason, as some servers do. `usage`, tokens read and written, is told
+    where it is asked for.
+    """
 
     async def play(stage: Stage) -> None:
         await stage.head()
@@ -53,6 +63,9 @@ def says(text: str, *, piece: int = 7, done: bool = True) -> Scene:
         for start in range(0, len(text), piece):
             await stage.delta({"content": text[start : start + piece]})
         await stage.delta({}, finish="stop")
+        if usage is not None and stage.request.get("stream_options", {}).get("include_usage"):
+            read, written = usage
+            await stage.event({"choices": [], "usage": {"prompt_tokens": read, "completion_tokens": written}})
         if done:
             await stage.event("[DONE]")
 
@@ -142,11 +155,14 @@ class ScriptedModelServer:
     """
     `requests` are the bodies it was sent. Enter it, then give `url` to a model client.
 
-    `port` is for who must know it before the server listens, or close it and open it again.
+    `port` is for who must know it before the server listens, or close it and open it again. `lists` are the models that it says
+    it has; without any it has no such list. `keys` are what it was given to be let in, request by request.
     """
 
-    def __init__(self, *scenes: Scene, port: int = 0) -> None:
+    def __init__(self, *scenes: Scene, port: int = 0, lists: Sequence[str] = ()) -> None:
         self._port = port
+        self._lists = lists
+        self.keys: list[str] = []
         self._scenes: Sequence[Scene] = scenes
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -195,12 +211,22 @@ class ScriptedModelServer:
             0,
         )
         body = await reader.readexactly(length)
-        stage = Stage(writer)
+        self.keys += [
+            line.partition(":")[2].strip()
+            for line in head.splitlines()
+            if line.lower().startswith("authorization:")
+        ]
+        if head.startswith("GET /v1/models ") and self._lists:
+            models = json.dumps({"data": [{"id": name} for name in self._lists]})
+            await sends(models, content_type="application/json")(Stage(writer))
+            return
         if not head.startswith("POST /v1/chat/completions "):
-            await refuses(404)(stage)
+            await refuses(404)(Stage(writer))
             return
         scene = self._scenes[min(len(self.requests), len(self._scenes) - 1)]
-        self.requests.append(json.loads(body))
+        request = json.loads(body)
+        self.requests.append(request)
+        stage = Stage(writer, request)
         gone = asyncio.ensure_future(reader.read())
         playing = asyncio.ensure_future(scene(stage))
         try:

@@ -31,6 +31,8 @@ async def test_the_answer_has_every_field_of_the_contract() -> None:
         "model",
         "durability",
         "timings_ms",
+        "usage",
+        "agent",
     }
     assert answer["status"] == "answered"
     assert answer["reply"]["text"] == "You can return it."

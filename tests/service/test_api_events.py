@@ -101,9 +101,12 @@ async def test_a_turn_is_told_from_the_event_after_the_last_one_that_was_heard()
             await served.client.post("/v1/chat", json=body, headers={"Prefer": "respond-async"})
         ).json()["turn_id"]
         path = f"/v1/turns/{turn_id}/events"
-        rest = await told(served, path, 9, headers={"Last-Event-ID": f"{turn_id}:1"})
+        until_the_first_text = await told(served, path, 2)
+        heard = until_the_first_text[-1][1]
+        rest = await told(served, path, 9, headers={"Last-Event-ID": heard})
         strange = await told(served, path, 9, headers={"Last-Event-ID": "turn_other:1"})
 
+    assert until_the_first_text[-1][2] == {"text": "One. "}
     text = "".join(data["text"] for event, _, data in rest if event == "delta")
     assert text == "Two. Three."
     assert [event for event, _, _ in rest][-2:] == ["message", "done"]

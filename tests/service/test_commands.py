@@ -8,12 +8,36 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from agent.cli import app
+from agent.cli.common import explained
+from core.errors import DependencyUnavailable, ToolMisconfigured
 from tests.careline_process import CarelineProcess, environment, run_careline
 from tests.data import shared
-from tests.servers import free_port
+from tests.servers import PostgresServer, free_port
+from tests.unit.flows.declare import RETURN
 
-COMMANDS = ("serve", "demo", "chat", "ingest", "replay", "migrate")
+COMMANDS = (
+    "serve",
+    "demo",
+    "chat",
+    "ingest",
+    "replay",
+    "import-log",
+    "export",
+    "reveal",
+    "migrate",
+    "worker",
+    "deploy",
+    "outbox",
+    "handoff",
+    "doctor",
+    "explain",
+    "flows",
+    "knowledge",
+)
 
 
 def failing(*arguments: str, folder: Path, settings: dict[str, str] | None = None) -> tuple[int, str]:
@@ -54,10 +78,14 @@ def service(shop: Path) -> Iterator[CarelineProcess]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(command: str, tmp_path: Path) -> None:
-    said = run_careline(command, "--help", folder=tmp_path)
+def test_every_command_has_help(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process: ten starts of another would cost ten seconds, and every other test here starts one."""
+    monkeypatch.chdir(tmp_path)
 
-    assert f"careline {command}" in said or f"agent {command}" in said
+    told = CliRunner().invoke(app, [command, "--help"], prog_name="careline")
+
+    assert told.exit_code == 0
+    assert f"careline {command}" in told.stdout
     assert not (tmp_path / "careline.db").exists()
 
 
@@ -76,13 +104,61 @@ def test_a_mail_server_that_cannot_be_one_is_named_before_anything_is_opened(tmp
     assert not (tmp_path / "careline.db").exists()
 
 
+def test_a_missing_database_is_said_with_how_to_create_it(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    code, said = failing("serve", folder=tmp_path, settings={"database_url": postgres_server.url("nowhere")})
+
+    assert code == 1
+    assert 'database "nowhere" does not exist' in said
+    assert f"Create it: createdb -h 127.0.0.1 -p {postgres_server.port} -U postgres nowhere" in said
+
+
+def test_an_unknown_role_is_said_with_how_to_create_it(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    url = postgres_server.url().replace("postgres@", "ada@")
+    code, said = failing("serve", folder=tmp_path, settings={"database_url": url})
+
+    assert code == 1
+    assert 'Create it, in psql as an administrator: CREATE ROLE "ada" LOGIN' in said
+
+
+def test_flows_of_ones_own_are_shown_and_a_slip_ends_check_and_start(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "returns.yaml").write_text(RETURN, encoding="utf-8")
+
+    shown = run_careline("flows", "check", "mine", "--locale", "de", folder=tmp_path)
+    (tmp_path / "mine" / "returns.yaml").write_text(
+        RETURN.replace("open_ticket", "open_tikket"), encoding="utf-8"
+    )
+    checked = failing("flows", "check", "mine", folder=tmp_path)
+    started = failing("serve", folder=tmp_path, settings={"flows": "mine", "port": "0"})
+
+    assert "return_item: Rückgabe" in shown
+    assert "Nothing is wrong. Flows: 1; texts worded anew: 0." in shown
+    line = RETURN.splitlines().index("  tool: open_ticket") + 1
+    for code, said in (checked, started):
+        assert code == 1
+        assert f"returns.yaml:{line}: call.tool: must be one of" in said
+        assert "docs/flows.md" in said
+
+
+def test_a_decision_on_nothing_says_where_to_look(tmp_path: Path) -> None:
+    code, said = failing("outbox", "drop", "R-NOTHING", "--reason", "x", folder=tmp_path)
+
+    assert code == 1
+    assert "nothing was promised under R-NOTHING" in said
+    assert "careline outbox list" in said
+
+
 def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "careline.toml").write_text('model_ulr = "http://127.0.0.1:1/v1"\n', encoding="utf-8")
 
     code, said = failing("serve", folder=tmp_path)
 
     assert code == 2
-    assert "CARELINE_MODEL_ULR: no such setting" in said
+    assert "careline.toml: model_ulr: no such setting; did you mean model_url?" in said
 
 
 def test_a_variable_that_no_setting_knows_is_named_and_the_command_goes_on(tmp_path: Path) -> None:
@@ -265,3 +341,15 @@ def test_public_conversations_replay_without_an_error(tmp_path: Path, log: str, 
     assert summary["errors"] == {}
     assert summary["conversations"] == int(limit)
     assert summary["answered"] == summary["turns"]
+
+
+def test_a_wrong_setting_is_not_blamed_on_the_database(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), explained():
+        raise ToolMisconfigured("CARELINE_BREAKER_STATES names foo")
+    wrong = capsys.readouterr().err
+    with pytest.raises(typer.Exit), explained():
+        raise DependencyUnavailable("sql", "it is away")
+    away = capsys.readouterr().err
+
+    assert "Correct the setting that it names" in wrong
+    assert "CARELINE_DATABASE_URL" in away

@@ -104,6 +104,7 @@ async def test_a_well_behaved_model_answers_itself(support: SupportFor) -> None:
     assert desk.embedded.turns == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "scene",
     [
@@ -197,6 +198,7 @@ async def test_a_model_that_is_known_to_be_down_is_not_asked_and_answers_again_w
         assert (await desk.answer()).brain == "llm"
 
 
+@pytest.mark.alone
 async def test_one_silence_is_waited_for_and_the_next_turn_does_not_wait(support: SupportFor) -> None:
     async with support(is_silent()) as desk:
         await desk.answer()

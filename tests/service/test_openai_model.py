@@ -6,13 +6,16 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from agent.models.base import ModelEvent, ModelFinished, ModelMessage, TextDelta, ToolSpec
 from agent.models.chain import ChainedModels
 from agent.models.openai import OpenAiModel
+from agent.models.structured import structured_reply
 from core.clock import SystemClock
 from core.errors import (
+    DependencyRejectedInput,
     DependencyTimeout,
     DependencyUnavailable,
     ExternalApiFailed,
@@ -127,6 +130,7 @@ async def test_a_stream_cut_in_mid_word_is_a_network_failure() -> None:
         await answer_to(breaks_off("The warranty las"))
 
 
+@pytest.mark.alone
 async def test_silence_before_the_first_event_is_a_timeout() -> None:
     started = CLOCK.monotonic()
 
@@ -141,6 +145,7 @@ async def test_silence_in_mid_stream_is_a_timeout() -> None:
         await answer_to(is_silent(after="The warranty "))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("first_token", "silence", "is_answered"), [(0.3, 2.0, False), (2.0, 0.3, True)])
 async def test_the_first_word_has_a_time_of_its_own(
     first_token: float, silence: float, is_answered: bool
@@ -173,6 +178,7 @@ async def test_the_first_word_has_a_time_of_its_own(
             assert_within(CLOCK.monotonic() - started, first_token + 0.4)
 
 
+@pytest.mark.alone
 async def test_a_slow_trickle_ends_with_the_deadline() -> None:
     async def trickles(stage: Stage) -> None:
         await stage.head()
@@ -273,3 +279,97 @@ async def test_the_next_model_in_the_chain_answers_when_the_first_is_out() -> No
         events = await ask(ChainedModels((first, second), clock=CLOCK))
 
     assert text_of(events) == "Good day."
+
+
+class _Found(msgspec.Struct, frozen=True):
+    name: str
+
+
+async def found_by(model: OpenAiModel) -> str:
+    return (await structured_reply(model, HELLO, _Found, deadline=Deadline(CLOCK, 5.0))).name
+
+
+async def test_a_shape_goes_out_as_a_strict_schema_and_the_answer_comes_back_as_a_value() -> None:
+    async with ScriptedModelServer(says('{"name":"lamp"}')) as server, model_at(server.url) as (model, _):
+        found = await found_by(model)
+        await ask(model)
+
+    assert found == "lamp"
+    shaped, plain = server.requests
+    assert shaped["response_format"]["type"] == "json_schema"
+    assert shaped["response_format"]["json_schema"] == {
+        "name": "Found",
+        "strict": True,
+        "schema": {
+            "title": "_Found",
+            "type": "object",
+            "properties": {"name": {"type": "string"}},
+            "required": ["name"],
+            "additionalProperties": False,
+        },
+    }
+    assert "response_format" not in plain
+
+
+async def test_a_server_that_refuses_schemas_is_told_in_words_from_then_on() -> None:
+    script = (refuses(400), says('{"name":"lamp"}'))
+
+    async with ScriptedModelServer(*script) as server, model_at(server.url) as (model, guard):
+        found = [await found_by(model), await found_by(model)]
+
+    assert found == ["lamp", "lamp"]
+    assert guard.breaker.state == "closed"
+    assert ["response_format" in request for request in server.requests] == [True, False, False]
+    for request in server.requests[1:]:
+        assert '"additionalProperties":false' in request["messages"][0]["content"]
+
+
+async def test_a_server_that_refuses_the_request_itself_is_asked_for_a_schema_again() -> None:
+    script = (refuses(400), refuses(400), says('{"name":"lamp"}'))
+
+    async with ScriptedModelServer(*script) as server, model_at(server.url) as (model, _):
+        with pytest.raises(DependencyRejectedInput):
+            await found_by(model)
+        found = await found_by(model)
+
+    assert found == "lamp"
+    assert ["response_format" in request for request in server.requests] == [True, False, True]
+
+
+async def test_a_refusal_besides_the_text_is_no_empty_answer() -> None:
+    refusal = 'data: {"choices":[{"delta":{"refusal":"I cannot help with that."}}]}\n\n'
+    end = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+
+    (finished,) = await answer_to(sends(refusal, end))
+
+    assert finished == ModelFinished("content_filter", model="small")
+
+
+async def test_tokens_are_asked_for_and_told() -> None:
+    async with ScriptedModelServer(says("Hi", usage=(120, 3))) as server, model_at(server.url) as (model, _):
+        events = await ask(model)
+
+    assert events[-1] == ModelFinished("stop", prompt_tokens=120, completion_tokens=3, model="small")
+
+
+async def test_a_server_that_does_not_count_is_asked_without_from_then_on() -> None:
+    script = (refuses(400), says("Hi"))
+
+    async with ScriptedModelServer(*script) as server, model_at(server.url) as (model, guard):
+        answers = [text_of(await ask(model)), text_of(await ask(model))]
+
+    assert answers == ["Hi", "Hi"]
+    assert guard.breaker.state == "closed"
+    assert ["stream_options" in request for request in server.requests] == [True, False, False]
+
+
+async def test_a_request_that_is_refused_after_others_were_served_is_not_sent_twice() -> None:
+    async with (
+        ScriptedModelServer(says("Hi"), refuses(400)) as server,
+        model_at(server.url) as (model, _),
+    ):
+        await ask(model)
+        with pytest.raises(DependencyRejectedInput):
+            await ask(model)
+
+    assert len(server.requests) == 2

@@ -4,17 +4,18 @@ Claims about promised effects, on a real SQLite outbox: carried out once, told t
 
 import asyncio
 import contextlib
+import dataclasses
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
 import pytest
 
 from agent.workers.outbox import DispatchPolicy, OutboxDispatcher
-from core.clock import SystemClock
+from core.clock import Clock, SystemClock
 from core.errors import (
     CarelineError,
     DependencyRejectedInput,
@@ -24,16 +25,29 @@ from core.errors import (
 )
 from core.ids import receipt_for
 from core.messages import Message, MessageRole
-from core.records import EffectRecord, NewTicket, Notification, OutboxItem, OutboxKind, Ticket
+from core.notification_rules import SendingRate
+from core.records import (
+    EffectRecord,
+    NewTicket,
+    Notification,
+    OutboxItem,
+    OutboxKind,
+    TeamChannel,
+    Ticket,
+    recipient_of,
+)
 from core.resilience.breaker import BreakerPolicy
 from core.resilience.guard import Guard, GuardPolicy
-from core.resilience.retry import RetryPolicy
+from core.resilience.retry import RetryBudget, RetryPolicy
 from state.sql.conversations import SqlConversationStore
 from state.sql.engine import Database
 from state.sql.migrate import upgrade
+from state.sql.notifications import SqlNotificationLog
+from state.sql.operator_queue import SqlOperatorQueue, Verdict
 from state.sql.outbox import OutboxEntry, SqlOutbox
 from state.store import IncomingMessage
 from tests.tool_world import FakeChannel, FakeDesk
+from tools.sending import SendingPolicy, SendingRules
 
 QUICK = DispatchPolicy(
     poll_seconds=30.0, lease_seconds=30.0, first_wait_seconds=0.0, longest_wait_seconds=0.0, most_attempts=3
@@ -59,9 +73,10 @@ class WatchedOutbox(SqlOutbox):
         await super().retry(item, wait_seconds=wait_seconds, error=error)
         self.was_postponed.set()
 
-    async def done(self, item: OutboxItem, *, reference: str | None) -> None:
-        await super().done(item, reference=reference)
+    async def done(self, item: OutboxItem, *, reference: str | None) -> bool:
+        lets_go = await super().done(item, reference=reference)
         self.was_done.set()
+        return lets_go
 
 
 @dataclass(slots=True)
@@ -73,8 +88,16 @@ class Place:
     channel: FakeChannel
     conversation_id: str
 
-    def dispatcher(self, *, policy: DispatchPolicy = QUICK, owner: str = "one") -> OutboxDispatcher:
-        clock = SystemClock()
+    def dispatcher(
+        self,
+        *,
+        policy: DispatchPolicy = QUICK,
+        owner: str = "one",
+        clock: Clock | None = None,
+        channels: Mapping[str, FakeChannel] | None = None,
+        rules: SendingRules | None = None,
+    ) -> OutboxDispatcher:
+        clock = clock or SystemClock()
         never_opens = GuardPolicy(
             retry=RetryPolicy(attempts=1), breaker=BreakerPolicy(minimum_calls=10_000), attempt_seconds=5.0
         )
@@ -82,27 +105,48 @@ class Place:
             self.outbox,
             self.store,
             desk=self.desk,
-            channels={"email": self.channel},
+            channels=channels or {"email": self.channel},
             guards={
-                name: Guard(name, never_opens, clock=clock, rng=random.Random(1))
+                name: Guard(
+                    name,
+                    never_opens,
+                    clock=clock,
+                    rng=random.Random(1),
+                    retry_budget=RetryBudget(reserve=10_000),
+                )
                 for name in ("tickets", "notifications")
             },
             clock=clock,
             rng=random.Random(1),
             owner=owner,
             policy=policy,
+            rules=rules,
         )
 
-    async def promise_ticket(self, key: str = "effect_t") -> OutboxItem:
+    async def promise_ticket(self, key: str = "effect_t", *, error: str | None = None) -> OutboxItem:
         wanted = NewTicket(key, receipt_for(key), "cust_anna", self.conversation_id, "Lamp", "It is broken.")
-        return await self._promise(key, OutboxKind.TICKET, wanted)
+        return await self.promise(key, OutboxKind.TICKET, wanted, error=error)
 
-    async def promise_mail(self, key: str = "effect_m") -> OutboxItem:
-        wanted = Notification(key, "email", "anna@alvarez.example", "Your return", "Send it back.")
-        return await self._promise(key, OutboxKind.NOTIFICATION, wanted)
+    async def promise_mail(
+        self, key: str = "effect_m", *, body: str = "Send it back.", to: str = "anna@alvarez.example"
+    ) -> OutboxItem:
+        wanted = Notification(key, "email", to, "Your return", body)
+        return await self.promise(key, OutboxKind.NOTIFICATION, wanted)
 
-    async def _promise(self, key: str, kind: OutboxKind, wanted: NewTicket | Notification) -> OutboxItem:
-        item = OutboxItem(key, kind, "default", self.conversation_id, msgspec.to_builtins(wanted))
+    async def promise(
+        self, key: str, kind: OutboxKind, wanted: NewTicket | Notification, *, error: str | None = None
+    ) -> OutboxItem:
+        item = OutboxItem(
+            key,
+            kind,
+            "default",
+            self.conversation_id,
+            msgspec.to_builtins(wanted),
+            error=error,
+            recipient=recipient_of(wanted.channel, wanted.address)
+            if isinstance(wanted, Notification)
+            else None,
+        )
         await self.outbox.put(item)
         return item
 
@@ -268,16 +312,79 @@ async def test_a_dispatcher_that_leaves_gives_back_what_it_has_not_done(place: P
     assert len(desk.tickets) == 3
 
 
+async def test_a_dispatcher_that_is_asked_to_leave_ends_what_it_has_begun_and_gives_back_the_rest(
+    place: Place,
+) -> None:
+    class SlowChannel(FakeChannel):
+        def __init__(self) -> None:
+            super().__init__()
+            self.was_asked = asyncio.Event()
+            self.may_answer = asyncio.Event()
+
+        async def send(self, notification: Notification) -> str:
+            self.was_asked.set()
+            await self.may_answer.wait()
+            return await super().send(notification)
+
+    channel = place.channel = SlowChannel()
+    for number in range(3):
+        await place.promise_mail(f"effect_{number}")
+    dispatcher = place.dispatcher()
+    running = asyncio.create_task(dispatcher.run())
+    await channel.was_asked.wait()
+    leaving = asyncio.create_task(dispatcher.leave(5.0))
+    await asyncio.sleep(0)
+    channel.may_answer.set()
+    await leaving
+    await running
+
+    assert len(channel.sent) == 1
+    assert sorted(entry.status for entry in await place.outbox.entries()) == ["done", "due", "due"]
+    assert len(await place.outbox.claim(owner="two", limit=5, lease_seconds=30.0)) == 2
+
+
+async def test_what_has_passed_to_another_is_left_alone(place: Place) -> None:
+    """The first took longer than the lease: the second is another's by then, and must not be begun twice."""
+    taken: list[OutboxItem] = []
+    other = place.outbox
+
+    class SlowDesk(FakeDesk):
+        async def open_ticket(self, tenant: str, ticket: NewTicket) -> Ticket:
+            if not taken:
+                await asyncio.sleep(0.002)
+                taken.extend(await other.claim(owner="two", limit=5, lease_seconds=30.0))
+            return await super().open_ticket(tenant, ticket)
+
+    desk = place.desk = SlowDesk(SystemClock())
+    for number in range(2):
+        await place.promise_ticket(f"effect_{number}")
+
+    await place.dispatcher(policy=DispatchPolicy(lease_seconds=0.0)).work_once()
+
+    assert len(taken) == 2
+    assert desk.calls == 1
+
+
+async def test_an_announced_item_is_carried_out_by_itself(place: Place) -> None:
+    for number in range(2):
+        await place.promise_ticket(f"effect_{number}")
+
+    assert await place.dispatcher().work_on("default", "effect_1") == 1
+    assert await place.dispatcher().work_on("default", "effect_1") == 0
+
+    assert list(place.desk.by_key) == ["effect_1"]
+
+
 async def test_what_it_had_claimed_when_the_outbox_went_away_is_done_as_soon_as_that_is_back(
     place: Place,
 ) -> None:
     class LostOutbox(WatchedOutbox):
         is_lost = True
 
-        async def done(self, item: OutboxItem, *, reference: str | None) -> None:
+        async def done(self, item: OutboxItem, *, reference: str | None) -> bool:
             if self.is_lost:
                 raise DependencyUnavailable("sql")
-            await super().done(item, reference=reference)
+            return await super().done(item, reference=reference)
 
         async def retry(self, item: OutboxItem, *, wait_seconds: float, error: str) -> None:
             raise DependencyUnavailable("sql")
@@ -372,6 +479,68 @@ async def test_a_message_that_was_not_taken_is_tried_again(place: Place, failure
     assert (await place.only_entry()).status == "done"
 
 
+async def test_those_behind_one_that_waits_for_long_go_as_soon_as_that_has_gone(place: Place) -> None:
+    """The second says what the first does, and so waits for it; the third waits for both. Neither waits for the next look."""
+    for number, body in enumerate(("Send it back.", "Send it back.", "It has arrived.")):
+        await place.promise_mail(f"effect_{number}", body=body)
+        await asyncio.sleep(0.005)  # SQLite's clock tells milliseconds
+    rules = SendingRules(
+        SqlNotificationLog(place.database),
+        SendingPolicy(repeat_window=timedelta(minutes=10)),
+        clock=SystemClock(),
+    )
+    patient = DispatchPolicy(poll_seconds=60.0, first_wait_seconds=50.0, longest_wait_seconds=50.0)
+    dispatcher = place.dispatcher(policy=patient, rules=rules)
+    place.channel.failure, place.channel.times = DependencyUnavailable("notifications"), 1
+    await dispatcher.work_once()
+    waits = {entry.item.key: entry.error for entry in await place.outbox.entries()}
+
+    await SqlOperatorQueue(place.database).decide("default", "effect_0", Verdict.RETRY)
+    loop = asyncio.create_task(dispatcher.run())
+    async with asyncio.timeout(5.0):
+        while (await place.outbox.backlog()).waiting:
+            await place.outbox.was_done.wait()
+            place.outbox.was_done.clear()
+    loop.cancel()
+
+    assert waits == {"effect_0": "service_unavailable", "effect_1": "order", "effect_2": "order"}
+    assert [sent.body for sent in place.channel.sent] == ["Send it back.", "It has arrived."]
+
+
+async def test_what_piled_up_in_an_outage_goes_out_at_the_channels_pace(place: Place) -> None:
+    went_at: list[float] = []
+
+    class TimedChannel(FakeChannel):
+        async def send(self, notification: Notification) -> str:
+            reference = await super().send(notification)
+            went_at.append(asyncio.get_running_loop().time())
+            return reference
+
+    channel = place.channel = TimedChannel()
+    for number in range(6):
+        await place.promise_mail(f"effect_{number}", to=f"anna{number}@alvarez.example")
+    rules = SendingRules(
+        SqlNotificationLog(place.database),
+        SendingPolicy(rates={"": SendingRate(0.2)}),
+        clock=SystemClock(),
+    )
+    dispatcher = place.dispatcher(policy=dataclasses.replace(QUICK, poll_seconds=0.02), rules=rules)
+    channel.failure = DependencyUnavailable("notifications")
+    await dispatcher.work_once()
+    channel.failure = None
+
+    loop = asyncio.create_task(dispatcher.run())
+    async with asyncio.timeout(30.0):
+        while (await place.outbox.backlog()).waiting:
+            await place.outbox.was_done.wait()
+            place.outbox.was_done.clear()
+    loop.cancel()
+
+    assert len(channel.sent) == 6
+    # A slot may be used late, never early: five of them lie between the first and the last.
+    assert went_at[-1] - went_at[0] >= 5 * 0.2 - 0.1
+
+
 async def test_a_message_of_unknown_fate_is_left_to_a_person(place: Place) -> None:
     await place.promise_mail()
     dispatcher = place.dispatcher()
@@ -430,6 +599,30 @@ async def test_the_loop_wakes_when_a_dependency_is_back(place: Place) -> None:
         await loop
 
 
+async def test_a_loop_that_is_cancelled_just_as_it_wakes_ends_all_the_same(place: Place) -> None:
+    class RestingClock(SystemClock):
+        def __init__(self) -> None:
+            self.rests = asyncio.Event()
+
+        async def sleep(self, seconds: float) -> None:
+            self.rests.set()
+            await super().sleep(seconds)
+
+    for steps in range(12):
+        clock = RestingClock()
+        dispatcher = place.dispatcher(clock=clock)
+        loop = asyncio.create_task(dispatcher.run())
+        await clock.rests.wait()
+        dispatcher.wake()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+
+        loop.cancel()
+        ended, _ = await asyncio.wait({loop}, timeout=5.0)
+
+        assert ended, f"cancelled {steps} steps after it was woken"
+
+
 async def test_the_loop_outlives_an_outbox_that_cannot_be_asked(place: Place) -> None:
     await place.promise_ticket()
 
@@ -450,3 +643,24 @@ async def test_a_conversation_that_is_gone_does_not_stop_the_work(place: Place) 
     await place.dispatcher().work_once()
 
     assert (await place.only_entry()).status == "done"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        None,
+        DependencyRejectedInput("notifications"),
+        DependencyTimeout("notifications", may_have_happened=True),
+    ],
+)
+async def test_a_customer_hears_nothing_of_what_tells_the_team(
+    place: Place, failure: CarelineError | None
+) -> None:
+    wanted = Notification("call_1", TeamChannel.EMAIL, "team@shop.example", "A customer waits", "Go.")
+    await place.promise("call_1", OutboxKind.NOTIFICATION, wanted)
+    place.channel.failure = failure
+
+    await place.dispatcher(channels={TeamChannel.EMAIL: place.channel}).work_once()
+
+    assert await place.notes() == []
+    assert (await place.only_entry()).status == ("done" if failure is None else "dead")

@@ -190,6 +190,7 @@ async def test_a_refusal_is_told_by_its_number_and_proves_that_nothing_was_sent(
     assert refused.value.dependency == "notifications"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("verb", ["GREETING", "EHLO", "MAIL", "RCPT"])
 @pytest.mark.parametrize("answer", [None, HANG_UP])
 async def test_a_server_lost_before_the_message_has_sent_nothing(verb: str, answer: str | None) -> None:

@@ -110,6 +110,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+@pytest.mark.alone
 async def test_a_stream_goes_on_at_another_replica_while_the_first_still_runs_the_turn(
     replicas: tuple[CarelineProcess, CarelineProcess], client: httpx.AsyncClient
 ) -> None:
@@ -142,6 +143,7 @@ async def test_a_stream_goes_on_at_another_replica_while_the_first_still_runs_th
     assert_within(took, 1.0)
 
 
+@pytest.mark.alone
 async def test_a_replica_that_leaves_with_open_streams_leaves_in_time_and_another_goes_on(
     replicas: tuple[CarelineProcess, CarelineProcess], client: httpx.AsyncClient, model: ScriptedModelServer
 ) -> None:

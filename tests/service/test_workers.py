@@ -4,6 +4,9 @@ import asyncio
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.careline_process import CarelineProcess
-from tests.servers import _children
+from tests.careline_process import CarelineProcess, environment
+from tests.servers import _children, free_port
 from tests.timing import assert_within
 
 DRAIN_SECONDS = 2.0
@@ -81,6 +84,7 @@ async def test_a_worker_that_dies_is_replaced(service: CarelineProcess) -> None:
         await talk(client, 1, 2)
 
 
+@pytest.mark.alone
 def test_sigterm_ends_all_workers_in_good_order(service: CarelineProcess) -> None:
     workers = wait_for_workers(service)
 
@@ -89,6 +93,7 @@ def test_sigterm_ends_all_workers_in_good_order(service: CarelineProcess) -> Non
     took_seconds = time.monotonic() - began
 
     assert code == 0
+    assert "Fatal Python error" not in service.log.read_text()
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     assert_within(took_seconds, DRAIN_SECONDS + 1)
 
@@ -96,3 +101,25 @@ def test_sigterm_ends_all_workers_in_good_order(service: CarelineProcess) -> Non
 def test_one_process_ends_in_good_order_too(tmp_path: Path) -> None:
     with CarelineProcess(tmp_path) as process:
         assert process.terminate() == 0
+
+
+def test_that_it_listens_is_said_when_it_is_true(tmp_path: Path) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent", "serve", "--workers", "2"],
+        cwd=tmp_path,
+        env=environment({"port": str(port)}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        said = next(line for line in process.stdout if "listens on" in line)
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            pass
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+    assert f"http://127.0.0.1:{port}" in said

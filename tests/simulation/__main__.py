@@ -16,12 +16,17 @@ _AT_ONCE = 25
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1000, help="how many worlds")
-    parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
+    parser.add_argument("--seeds", type=int, default=1000, help="how many worlds (default 1000)")
+    parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--seed", type=int, help="this one only")
     parser.add_argument("--trace", action="store_true", help="print what happened in it")
     parser.add_argument("--strict", action="store_true", help="excuse not even the documented limits")
-    parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=multiprocessing.cpu_count(),
+        help="at once; as many as there are cores",
+    )
     options = parser.parse_args(arguments)
     if options.seed is not None:
         return _one(options.seed, shows_trace=options.trace, is_strict=options.strict)

@@ -15,15 +15,13 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, TypeVarTuple
 
+from core.virtual_time import NothingLeftToDo, NumberedTask
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _STEPS_AT_ONE_TIME = 200_000
 _EPOCH = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-
-
-class NothingLeftToDo(Exception):
-    """Somebody waits for what nobody will do."""
 
 
 class Process:
@@ -70,15 +68,6 @@ _PROCESS: contextvars.ContextVar[Process] = contextvars.ContextVar("process")
 
 def current_process() -> Process:
     return _PROCESS.get()
-
-
-class _Task(asyncio.Task[Any]):
-    """Hashed by number, so that a set of tasks has the same order in every run."""
-
-    number = 0
-
-    def __hash__(self) -> int:
-        return self.number
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
@@ -189,7 +178,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> asyncio.Task[Any]:
-        task = _Task(coro, loop=self, name=name, context=context)
+        task = NumberedTask(coro, loop=self, name=name, context=context)
         task.number = next(self._order)
         current = context.get(_PROCESS, self.world) if context is not None else _PROCESS.get(self.world)
         current.tasks.append(task)

@@ -20,6 +20,7 @@ from core.errors import DependencyError
 from core.ids import derived_id
 from core.messages import Durability, Message
 from core.resilience.deadline import Deadline
+from state.draining import Draining
 from state.models import ConversationState, CustomerState
 from state.recovery import StateRecoveryHandler
 from state.redis import journal, journal_store
@@ -323,12 +324,12 @@ def _the_same_answer_is_taken_for_another() -> Iterator[None]:
 
 @_mutant
 def _intake_without_a_look_at_the_journal() -> Iterator[None]:
-    async def drain_first(store: StateRecoveryHandler, *place: str, deadline: Deadline | None = None) -> bool:
+    async def first(draining: Draining, *place: str, deadline: Deadline | None = None) -> bool:
         is_intake = deadline is not None
-        return is_intake or await drain(store, *place, deadline=deadline)
+        return is_intake or await drain(draining, *place, deadline=deadline)
 
-    drain = StateRecoveryHandler._drain_first
-    with patch.object(StateRecoveryHandler, "_drain_first", drain_first):
+    drain = Draining.first
+    with patch.object(Draining, "first", first):
         yield
 
 

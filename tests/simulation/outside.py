@@ -14,7 +14,7 @@ from agent.brain.base import BrainReply, Emitter, ToolCaller, TurnInput
 from core.clock import Clock
 from core.errors import DependencyTimeout, DependencyUnavailable
 from core.messages import BrainName, DegradedPart, TurnResult
-from core.records import Customer, NewTicket, Notification, Ticket, TicketStatus
+from core.records import Customer, NewTicket, Notification, Recognition, Ticket, TicketStatus
 
 SEEN = "seen"
 """The brain's note: the ids of all customer messages that it has answered, in the order of its turns."""
@@ -44,6 +44,9 @@ class SimulatedDesk(Unreliable):
     """Implements `tools.ports.TicketDesk`."""
 
     dependency = "tickets"
+    recognition = Recognition.KEY
+    lists_tickets = True
+    settles_after_seconds = 0.0
 
     def __init__(self, rng: random.Random, clock: Clock) -> None:
         super().__init__(rng)
@@ -68,6 +71,9 @@ class SimulatedDesk(Unreliable):
         await self._after()
         return self.by_key[ticket.key]
 
+    async def ticket_of(self, tenant: str, key: str) -> Ticket | None:
+        return self.by_key.get(key)
+
     async def find_tickets(self, tenant: str, customer_id: str, *, limit: int) -> Sequence[Ticket]:
         await self._before()
         return ()
@@ -78,6 +84,7 @@ class SimulatedChannel(Unreliable):
 
     dependency = "notifications"
     name = "email"
+    recognises_repeats = False
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__(rng)

@@ -17,6 +17,7 @@ from core.errors import Conflict, LeaseLost, NotFound
 from core.messages import Durability, Message, MessageRole, TurnResult, TurnStatus
 from core.records import EffectRecord, OutboxItem
 from state.accepted import handed_over_result, message_from
+from state.fencing import next_token
 from state.identifiers import (
     conversation_id_of,
     message_id_of,
@@ -251,7 +252,7 @@ class SqlTables:
             self.seen.wrong.append(f"{row.record.conversation_id}: leased to {owner}, held by {row.owner}")
         waiting = row.waiting
         turn = next((t for t in waiting if t.turn_id == row.running), waiting[0])
-        row.token += 1
+        row.token = next_token(row.token)
         row.owner, row.until, row.running = owner, self.now() + lease_microseconds, turn.turn_id
         return self._lease_of(row, turn)
 
@@ -334,7 +335,7 @@ class SqlTables:
             raise LeaseLost(f"{lease.conversation_id}: token {lease.token} is not the current one")
         self.seen.counts["repeated commits"] += 1
         following = None
-        if row.token == lease.token + 1 and row.owner == lease.owner and row.running is not None:
+        if row.token == next_token(lease.token) and row.owner == lease.owner and row.running is not None:
             following = self._lease_of(row, row.turns[row.running])
         version, customer = self._customer(row)
         return Written(
@@ -576,9 +577,12 @@ class SqlTables:
     def put_outbox(self, item: OutboxItem) -> None:
         self.outbox.setdefault((item.tenant, item.key), OutboxRow(item, due=self.now()))
 
-    def claim_outbox(self, owner: str, limit: int, lease_seconds: float) -> Sequence[OutboxItem]:
+    def claim_outbox(
+        self, owner: str, limit: int, lease_seconds: float, *, only: tuple[str, str] | None = None
+    ) -> Sequence[OutboxItem]:
         now = self.now()
-        due = [row for row in self.outbox.values() if row.status == "due" and row.due <= now]
+        rows = [row for key, row in self.outbox.items() if only in (None, key)]
+        due = [row for row in rows if row.status == "due" and row.due <= now]
         due = [row for row in due if row.until is None or row.until < now]
         due.sort(key=lambda row: row.due)
         for row in due[:limit]:
@@ -595,6 +599,13 @@ class SqlTables:
         row.status = status or row.status
         if status is None:
             row.due = self.now() + int(wait_seconds * 1_000_000)
+
+    def renew_outbox(self, item: OutboxItem, owner: str, lease_seconds: float) -> bool:
+        row = self.outbox.get((item.tenant, item.key))
+        if row is None or row.status != "due" or row.owner != owner:
+            return False
+        row.until = self.now() + int(lease_seconds * 1_000_000)
+        return True
 
     def give_back_outbox(self, items: Sequence[OutboxItem], owner: str) -> None:
         for item in items:
@@ -644,8 +655,9 @@ class SimulatedRecord:
     async def renew(self, lease: Lease) -> None:
         await self._link.call("renew", lambda: self._tables.renew(lease, self._lease))
 
-    async def release(self, lease: Lease) -> None:
+    async def release(self, lease: Lease) -> bool:
         await self._link.call("release", lambda: self._tables.release(lease))
+        return True
 
     async def claim_unanswered(self, *, limit: int) -> Sequence[Lease]:
         return await self._link.call(
@@ -697,8 +709,22 @@ class SimulatedRecord:
     async def claim(self, *, owner: str, limit: int, lease_seconds: float) -> Sequence[OutboxItem]:
         return await self._link.call("outbox", lambda: self._tables.claim_outbox(owner, limit, lease_seconds))
 
-    async def done(self, item: OutboxItem, *, reference: str | None) -> None:
+    async def claim_one(
+        self, tenant: str, key: str, *, owner: str, lease_seconds: float
+    ) -> Sequence[OutboxItem]:
+        def claim() -> Sequence[OutboxItem]:
+            return self._tables.claim_outbox(owner, 1, lease_seconds, only=(tenant, key))
+
+        return await self._link.call("outbox", claim)
+
+    async def renew_claim(self, item: OutboxItem, *, owner: str, lease_seconds: float) -> bool:
+        return await self._link.call(
+            "outbox_renewed", lambda: self._tables.renew_outbox(item, owner, lease_seconds)
+        )
+
+    async def done(self, item: OutboxItem, *, reference: str | None) -> bool:
         await self._link.call("outbox_done", lambda: self._tables.change_outbox(item, "done", 0.0))
+        return False
 
     async def give_back(self, items: Sequence[OutboxItem], *, owner: str) -> None:
         await self._link.call("outbox_given_back", lambda: self._tables.give_back_outbox(items, owner))
@@ -706,8 +732,12 @@ class SimulatedRecord:
     async def retry(self, item: OutboxItem, *, wait_seconds: float, error: str) -> None:
         await self._link.call("outbox_retry", lambda: self._tables.change_outbox(item, None, wait_seconds))
 
-    async def dead(self, item: OutboxItem, *, error: str) -> None:
+    async def defer(self, item: OutboxItem, *, wait_seconds: float, why: str) -> None:
+        await self._link.call("outbox_retry", lambda: self._tables.change_outbox(item, None, wait_seconds))
+
+    async def dead(self, item: OutboxItem, *, error: str) -> bool:
         await self._link.call("outbox_dead", lambda: self._tables.change_outbox(item, "dead", 0.0))
+        return False
 
     async def backlog(self) -> OutboxBacklog:
         def count() -> OutboxBacklog:

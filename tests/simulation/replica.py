@@ -88,10 +88,11 @@ class Replica:
             redis=guards["redis"],
             ping_sql=record.ping,
         )
+        directory = SimulatedDirectory()
         registry = ToolRegistry(
             (
-                OpenTicket(desk, clock=clock),
-                Notify(SimulatedDirectory(), {channel.name: channel}, directory_guard=guards["customers"]),
+                OpenTicket(desk, directory, directory_guard=guards["customers"], clock=clock),
+                Notify(directory, {channel.name: channel}, directory_guard=guards["customers"]),
             )
         )
         self.turns = TurnPipeline(

@@ -15,9 +15,11 @@ from unittest.mock import patch
 
 import structlog
 
+from core.ids import ids_from
+from core.virtual_time import NothingLeftToDo
 from tests.simulation.checker import Checker
 from tests.simulation.clients import Conversation, Customer, Sent
-from tests.simulation.loop import NothingLeftToDo, SimulatedClock, SimulatedLoop
+from tests.simulation.loop import SimulatedClock, SimulatedLoop
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.network import Faults, Server, Trace
 from tests.simulation.outside import SimulatedChannel, SimulatedDesk, Unreliable
@@ -223,7 +225,7 @@ def run_seed(
 def _chance_from(rng: random.Random) -> Iterator[None]:
     """Ids are drawn from the seed too, so that a trace can be compared byte by byte."""
     with (
-        patch.object(secrets, "token_bytes", rng.randbytes),
+        ids_from(rng),
         patch.object(secrets, "token_hex", lambda n: rng.randbytes(n).hex()),
     ):
         yield

@@ -16,7 +16,7 @@ from agent.turn.inputs import ChatRequest, Finished
 from core.errors import NotFound
 from core.identity import Caller, CallerKind
 from core.ids import new_id
-from core.records import Customer, NewTicket, Ticket, TicketStatus
+from core.records import Customer, NewTicket, Recognition, Ticket, TicketStatus
 from core.settings import Settings
 from tools.knowledge.ingest import IngestReport, Progress
 
@@ -25,6 +25,10 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 class Company:
     """Directory, desk and ingestion in one; `fails_at` is the number of the write that goes wrong."""
+
+    recognition = Recognition.KEY
+    lists_tickets = True
+    settles_after_seconds = 0.0
 
     def __init__(self) -> None:
         self.customers: dict[str, Customer] = {}
@@ -60,6 +64,9 @@ class Company:
             created_at=NOW,
             updated_at=NOW,
         )
+
+    async def ticket_of(self, tenant: str, key: str) -> Ticket | None:
+        return None
 
     async def find_tickets(self, tenant: str, customer_id: str, *, limit: int) -> Sequence[Ticket]:
         return ()

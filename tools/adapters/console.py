@@ -18,6 +18,8 @@ _log = get_logger(__name__)
 class ConsoleChannel:
     """`stream` None is standard error as it stands at the time of sending."""
 
+    recognises_repeats = False
+
     def __init__(self, name: str = "console", *, stream: TextIO | None = None) -> None:
         self.name = name
         self._stream = stream

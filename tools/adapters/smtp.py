@@ -88,6 +88,7 @@ class SmtpChannel:
     """
 
     name = "email"
+    recognises_repeats = False
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """
-Turn texts into vectors whose cosine says how close their meanings are.
+Turn texts into vectors whose cosine says how close their meanings are, with an ONNX model: here, on the CPU, asking nobody.
 
-The model is all-MiniLM-L6-v2 in int8, from the `semantic` extra: it runs here, on the CPU, and asks nobody.
+The model is all-MiniLM-L6-v2 in int8, from the `semantic` extra, or one that lies in a folder (`tools.knowledge.embed_folder`).
 """
 
 import asyncio
@@ -9,9 +9,10 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -57,21 +58,56 @@ class Embedder(Protocol):
         ...
 
 
-class MiniLmEmbedder:
+class OpenableEmbedder(Embedder, Protocol):
+    """One that has to be made ready: a model to load, a server to ask."""
+
+    async def open(self) -> None:
+        """
+        Returns when it works; may be called again.
+
+        Raises:
+            DependencyUnavailable: ("vectors") it does not work now.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceModel:
+    """
+    The files of a model, and how its output becomes a text's vector: the mean of its tokens' states, the state of the first
+    (`cls`), or as it comes where the model gives one vector for a text.
+    """
+
+    model: Path
+    tokenizer: Path
+    dimension: int
+    max_tokens: int
+    pooling: Literal["mean", "cls"] = "mean"
+
+
+class OnnxEmbedder:
     """
     `threads` is 1 beside a running service, so a question leaves the other cores alone.
 
     Each thread runs a batch of its own: two threads within one batch need half as much CPU again for the same texts.
     """
 
-    name = f"minilm-int8-{_MODEL_SHA256[:8]}"
-    dimension = 384
-
-    def __init__(self, *, threads: int = 1) -> None:
+    def __init__(self, name: str, dimension: int, *, threads: int = 1) -> None:
+        self.name = name
+        self.dimension = dimension
         self._threads = threads
+        self._pooling: Literal["mean", "cls"] = "mean"
+        self._inputs: frozenset[str] = frozenset()
         self._model: tuple[onnxruntime.InferenceSession, tokenizers.Tokenizer] | None = None
         self._loading: asyncio.Task[tuple[onnxruntime.InferenceSession, tokenizers.Tokenizer]] | None = None
         self._remembered: OrderedDict[bytes, Vectors] = OrderedDict()
+
+    def _files(self) -> SentenceModel:
+        """
+        Raises:
+            DependencyUnavailable: ("vectors") they are not what they should be.
+        """
+        raise NotImplementedError
 
     async def open(self) -> None:
         """
@@ -97,6 +133,10 @@ class MiniLmEmbedder:
         self._remember(known)
         return np.stack([known[key] for key in keys]) if keys else np.empty((0, self.dimension), np.float32)
 
+    def forget(self) -> None:
+        """So that the next texts are embedded as by a new process: a vector depends on what is in its batch."""
+        self._remembered.clear()
+
     def _remember(self, used: dict[bytes, Vectors]) -> None:
         if len(used) > _MOST_OF_A_SEARCH:
             return
@@ -107,8 +147,7 @@ class MiniLmEmbedder:
             self._remembered.popitem(last=False)
 
     def _load(self) -> "tuple[onnxruntime.InferenceSession, tokenizers.Tokenizer]":
-        model_file = _installed(*_MODEL_FILE, sha256=_MODEL_SHA256)
-        tokenizer_file = _installed(*_TOKENIZER_FILE, sha256=_TOKENIZER_SHA256)
+        files = self._files()
         # Whatever the libraries raise on a machine that they do not fit: the service goes on without vectors.
         try:
             import onnxruntime
@@ -118,13 +157,20 @@ class MiniLmEmbedder:
             options.intra_op_num_threads = 1
             options.inter_op_num_threads = 1
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            session = onnxruntime.InferenceSession(model_file, options, providers=["CPUExecutionProvider"])
-            tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer_file))
+            session = onnxruntime.InferenceSession(files.model, options, providers=["CPUExecutionProvider"])
+            tokenizer = tokenizers.Tokenizer.from_file(str(files.tokenizer))
             tokenizer.no_padding()
-            tokenizer.enable_truncation(_MAX_TOKENS)
-            self._vectors(session, [tokenizer.encode("warm").ids])
+            tokenizer.enable_truncation(files.max_tokens)
+            self._pooling = files.pooling
+            self._inputs = frozenset(each.name for each in session.get_inputs())
+            warm = self._vectors(session, [tokenizer.encode("warm").ids])
         except Exception as exc:
             raise DependencyUnavailable(DEPENDENCY, f"the embedding model does not load: {exc}") from exc
+        if warm.shape != (1, self.dimension) or not np.isfinite(warm).all():
+            raise DependencyUnavailable(
+                DEPENDENCY,
+                f"the embedding model gives vectors of {warm.shape[-1]} numbers, not {self.dimension}, or none that can be used",
+            )
         return session, tokenizer
 
     def _run(self, texts: list[str]) -> Vectors:
@@ -148,19 +194,40 @@ class MiniLmEmbedder:
             raise DependencyUnavailable(DEPENDENCY, f"the embedding model failed: {exc}") from exc
         return vectors
 
-    @staticmethod
-    def _vectors(session: "onnxruntime.InferenceSession", encoded: Sequence[Sequence[int]]) -> Vectors:
-        """The model gives a state for each token; a text's vector is their mean without the padding."""
+    def _vectors(self, session: "onnxruntime.InferenceSession", encoded: Sequence[Sequence[int]]) -> Vectors:
+        """Of length 1. The model gives a state for each token, those of the padding too, or one vector for each text."""
         ids = np.zeros((len(encoded), max(map(len, encoded))), np.int64)
         mask = np.zeros_like(ids)
         for row, tokens in enumerate(encoded):
             ids[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = 1
         inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        states = np.asarray(session.run(None, inputs)[0])
-        sums = (states * mask[..., None]).sum(axis=1)
+        states = np.asarray(
+            session.run(None, {name: value for name, value in inputs.items() if name in self._inputs})[0]
+        )
+        if states.ndim == 2:
+            sums = states
+        elif self._pooling == "cls":
+            sums = states[:, 0]
+        else:
+            sums = (states * mask[..., None]).sum(axis=1)
         vectors: Vectors = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
         return vectors
+
+
+class MiniLmEmbedder(OnnxEmbedder):
+    """The model of the `semantic` extra, checked by its digest."""
+
+    def __init__(self, *, threads: int = 1) -> None:
+        super().__init__(f"minilm-int8-{_MODEL_SHA256[:8]}", 384, threads=threads)
+
+    def _files(self) -> SentenceModel:
+        return SentenceModel(
+            model=_installed(*_MODEL_FILE, sha256=_MODEL_SHA256),
+            tokenizer=_installed(*_TOKENIZER_FILE, sha256=_TOKENIZER_SHA256),
+            dimension=self.dimension,
+            max_tokens=_MAX_TOKENS,
+        )
 
 
 def load_embedder(*, threads: int = 1) -> MiniLmEmbedder | None:

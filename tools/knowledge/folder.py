@@ -21,6 +21,9 @@ from tools.knowledge.index import DEPENDENCY, read_manifest
 _POINTER = "current"
 _UNFINISHED = ".building-"
 _LONGEST_BUILD = 24 * 3600.0  # seconds
+_KEPT_BUILDS = 3
+_KEPT_BYTES = 1_000_000_000
+"""Old builds, and what they may take together, beside the one before, which may still be read."""
 
 Stamp = tuple[int, int, int]
 """A file's inode, size and time."""
@@ -77,25 +80,33 @@ class IndexFolder:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
-    def _publish(self, unfinished: Path) -> None:
-        name = f"{read_manifest(unfinished).version}-{unfinished.name.removeprefix(_UNFINISHED)}"
-        unfinished.rename(self.path / name)
-        pointer = self.path / f".{_POINTER}-{name}"
-        pointer.write_text(name, encoding="utf-8")
+    def builds(self) -> list[Path]:
+        """Those that are still there, the newest first; any of them may be damaged."""
+        return sorted(self.path.glob("[0-9]*-*"), key=_age_seconds)
+
+    def switch_to(self, build: Path) -> None:
+        """Make one of the builds the current one."""
+        pointer = self.path / f".{_POINTER}-{build.name}"
+        pointer.write_text(build.name, encoding="utf-8")
         pointer.replace(self.path / _POINTER)
+
+    def _publish(self, unfinished: Path) -> None:
+        build = self.path / f"{read_manifest(unfinished).version}-{unfinished.name.removeprefix(_UNFINISHED)}"
+        unfinished.rename(build)
+        self.switch_to(build)
         self._sweep()
 
     def _sweep(self) -> None:
-        """Remove what nobody reads any more. The build before stays for those who are reading it."""
+        """Remove what nobody reads any more, or returns to. The build before stays for those who are reading it."""
         current = self.current()
-        finished = sorted(
-            (folder for folder in self.path.glob("[0-9]*-*") if folder != current), key=_age_seconds
-        )
-        killed = [
-            folder for folder in self.path.glob(f"{_UNFINISHED}*") if _age_seconds(folder) > _LONGEST_BUILD
-        ]
-        for folder in (*finished[1:], *killed):
-            shutil.rmtree(folder, ignore_errors=True)
+        kept_bytes = 0
+        for place, build in enumerate(build for build in self.builds() if build != current):
+            kept_bytes += sum(file.stat().st_size for file in build.glob("*"))
+            if place >= _KEPT_BUILDS or (place and kept_bytes > _KEPT_BYTES):
+                shutil.rmtree(build, ignore_errors=True)
+        for unfinished in self.path.glob(f"{_UNFINISHED}*"):
+            if _age_seconds(unfinished) > _LONGEST_BUILD:
+                shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _age_seconds(folder: Path) -> float:

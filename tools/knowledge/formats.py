@@ -1,16 +1,16 @@
 """
-Get title and text out of one file: Markdown, HTML, plain text, PDF.
+Get title and text out of one file: Markdown, HTML, plain text, PDF, DOCX.
 
 The text that comes out is what is stored, searched and quoted from then on.
 """
 
 import io
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-import pypdf
 import selectolax.lexbor
 
 from tools.knowledge.chunk import plain, title_of
@@ -23,6 +23,9 @@ _BLOCK_TAGS = (
     "address article blockquote body dd div dl dt figure figcaption main ol p pre section table tr ul"
 )
 _BLOCKS = frozenset(_BLOCK_TAGS.split())
+
+_LARGEST_UNPACKED_BYTES = 200_000_000
+_DOCX_STYLES = "p[style-name='Title'] => h1:fresh"
 
 
 class UnreadableError(Exception):
@@ -137,6 +140,8 @@ def _line_ends(found: re.Match[str]) -> str:
 
 
 def _read_pdf(content: bytes) -> Document:
+    import pypdf  # 7 MB that a service which only serves has no use for
+
     reader = pypdf.PdfReader(io.BytesIO(content))
     if reader.is_encrypted and not reader.decrypt(""):
         raise UnreadableError("it is locked with a password")
@@ -147,6 +152,26 @@ def _read_pdf(content: bytes) -> Document:
     return Document(title=title or None, body=body)
 
 
+def _read_docx(content: bytes) -> Document:
+    """By way of HTML, in which headings, lists and tables are what they are in Word. Pictures are left out."""
+    # Mammoth ships no types.
+    import mammoth  # type: ignore[import-untyped]
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as parts:
+            if sum(part.file_size for part in parts.infolist()) > _LARGEST_UNPACKED_BYTES:
+                raise UnreadableError(f"it unpacks to more than {_LARGEST_UNPACKED_BYTES // 1_000_000} MB")
+    except zipfile.BadZipFile as exc:
+        raise UnreadableError("it is damaged, locked with a password, or no DOCX file") from exc
+    converted = mammoth.convert_to_html(
+        io.BytesIO(content),
+        style_map=_DOCX_STYLES,
+        include_embedded_style_map=False,
+        convert_image=lambda _: [],
+    )
+    return _read_html(converted.value.encode())
+
+
 READERS: Mapping[str, Callable[[bytes], Document]] = {
     ".md": _read_markdown,
     ".markdown": _read_markdown,
@@ -154,5 +179,6 @@ READERS: Mapping[str, Callable[[bytes], Document]] = {
     ".htm": _read_html,
     ".txt": _read_text,
     ".pdf": _read_pdf,
+    ".docx": _read_docx,
 }
 """The kinds of file that hold one article, by suffix."""

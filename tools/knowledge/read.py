@@ -2,37 +2,23 @@
 Read help articles from a file or a folder; what cannot be read is named and the rest goes on.
 
 Kinds of file: those of `tools.knowledge.formats`, and JSONL with one article a line (`id`, `title`, `body`;
-optional `url`, `category`, `language`).
+optional `url`, `category`, `language`, `audience`, `expires`).
 """
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from core.ids import digest
 from core.records import Article
+from tools.knowledge.article import NO_TERMS, Failure, Terms, make_article
 from tools.knowledge.chunk import plain
 from tools.knowledge.formats import READERS, UnreadableError, clean, read_document
 
 _LINES = ".jsonl"
 _MARKDOWN = (".md", ".markdown")
 _LARGEST_FILE_BYTES = 50_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """
-    One file, or one line of a JSONL file, that did not become an article; `why` is for whoever sent it.
-
-    `article_id` is what it would have been called; None where nobody can tell, so it may be any.
-    """
-
-    name: str
-    why: str
-    article_id: str | None = None
 
 
 class _Row(msgspec.Struct):
@@ -43,10 +29,14 @@ class _Row(msgspec.Struct):
     body: str
     url: str | None = None
     category: str | None = None
-    language: str = "en"
+    language: str | None = None
+    audience: str | None = None
+    expires: str | None = None
 
 
-def read_articles(root: Path, *, source: str, prefix: str = "") -> Iterator[Article | Failure]:
+def read_articles(
+    root: Path, *, source: str, prefix: str = "", terms: Terms = NO_TERMS
+) -> Iterator[Article | Failure]:
     """
     Every article under `root` (a file, or a folder with all its folders), in a stable order.
 
@@ -59,9 +49,9 @@ def read_articles(root: Path, *, source: str, prefix: str = "") -> Iterator[Arti
     for path in _files(root):
         name = path.relative_to(root).as_posix() if path != root else path.name
         if path.suffix.lower() == _LINES:
-            yield from _read_lines(path, name, source=source, prefix=prefix)
+            yield from _read_lines(path, name, source=source, prefix=prefix, terms=terms)
         else:
-            yield _read_file(path, name, source=source, prefix=prefix)
+            yield _read_file(path, name, source=source, prefix=prefix, terms=terms)
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -76,7 +66,7 @@ def _files(root: Path) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
-def _read_file(path: Path, name: str, *, source: str, prefix: str) -> Article | Failure:
+def _read_file(path: Path, name: str, *, source: str, prefix: str, terms: Terms) -> Article | Failure:
     relative = Path(name)
     called = relative.with_suffix("") if relative.suffix.lower() in _MARKDOWN else relative
     article_id = prefix + called.as_posix()
@@ -86,66 +76,52 @@ def _read_file(path: Path, name: str, *, source: str, prefix: str) -> Article | 
         if path.stat().st_size > _LARGEST_FILE_BYTES:
             return Failure(name, f"it is larger than {_LARGEST_FILE_BYTES // 1_000_000} MB", article_id)
         document = read_document(name, path.read_bytes())
+        return make_article(
+            article_id,
+            title=document.title or relative.stem.replace("-", " ").replace("_", " "),
+            body=document.body,
+            url=document.fields.get("url"),
+            category=document.fields.get("category") or relative.parent.name or None,
+            source=source,
+            terms=terms.said_by(document.fields),
+        )
     except (UnreadableError, OSError) as exc:
         return Failure(name, str(exc), article_id)
-    folder = relative.parent.name
-    return _article(
-        article_id,
-        title=document.title or relative.stem.replace("-", " ").replace("_", " "),
-        body=document.body,
-        url=document.fields.get("url"),
-        category=document.fields.get("category") or folder or None,
-        language=document.fields.get("language") or document.fields.get("lang") or "en",
-        source=source,
-    )
 
 
-def _read_lines(path: Path, name: str, *, source: str, prefix: str) -> Iterator[Article | Failure]:
+def _read_lines(
+    path: Path, name: str, *, source: str, prefix: str, terms: Terms
+) -> Iterator[Article | Failure]:
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield _read_line(line, f"{name}, line {number}", source=source, prefix=prefix)
+                    yield _read_line(
+                        line, f"{name}, line {number}", source=source, prefix=prefix, terms=terms
+                    )
     except OSError as exc:
         yield Failure(name, str(exc))
 
 
-def _read_line(line: bytes, name: str, *, source: str, prefix: str) -> Article | Failure:
+def _read_line(line: bytes, name: str, *, source: str, prefix: str, terms: Terms) -> Article | Failure:
     try:
         row = msgspec.json.decode(line, type=_Row)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         return Failure(name, str(exc))
     body = clean(row.body)
-    if not row.id.strip() or not plain(body):
-        return Failure(name, "it has no id or no text", prefix + row.id if row.id.strip() else None)
-    return _article(
-        prefix + clean(row.id),
-        title=clean(row.title),
-        body=body,
-        url=row.url,
-        category=row.category,
-        language=row.language,
-        source=source,
-    )
-
-
-def _article(
-    article_id: str,
-    *,
-    title: str,
-    body: str,
-    url: str | None,
-    category: str | None,
-    language: str,
-    source: str,
-) -> Article:
-    return Article(
-        article_id=article_id,
-        title=title,
-        body=body,
-        url=url,
-        category=category,
-        language=language,
-        source=source,
-        content_hash=digest(title, body, url or "", category or "", language).hex(),
-    )
+    article_id = prefix + clean(row.id) if row.id.strip() else None
+    if article_id is None or not plain(body):
+        return Failure(name, "it has no id or no text", article_id)
+    said = {"language": row.language, "audience": row.audience, "expires": row.expires}
+    try:
+        return make_article(
+            article_id,
+            title=clean(row.title),
+            body=body,
+            url=row.url,
+            category=row.category,
+            source=source,
+            terms=terms.said_by({name: value for name, value in said.items() if value is not None}),
+        )
+    except UnreadableError as exc:
+        return Failure(name, str(exc), article_id)

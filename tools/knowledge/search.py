@@ -1,63 +1,48 @@
 """
 Find the passages that answer a question, in the local index and nowhere else.
 
-The score is words (BM25) and meaning (cosine), each put on 0…1 over the candidates of this one question: their own
-scales say nothing to each other. Articles are ranked; the passage is the best chunk.
+Opens, replaces and closes the indexes, and goes on without vectors; how articles are ranked stands in
+`tools.knowledge.ranking`.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-import numpy as np
-
-from core.errors import DependencyError, DependencyUnavailable
+from core.clock import Clock, SystemClock
+from core.errors import DependencyUnavailable
+from core.explanation import used
+from core.identity import Audience
 from core.ids import new_id
-from core.records import Article, Passage, SearchResult
+from core.records import Article, SearchResult
 from core.telemetry.logging import get_logger
-from tools.knowledge.embed import Embedder, Vectors
+from tools.knowledge.codes import codes, ids
+from tools.knowledge.embed import Embedder
 from tools.knowledge.folder import IndexFolder, Signature, Stamp
 from tools.knowledge.index import Index, Manifest
+from tools.knowledge.question import question_vector
+from tools.knowledge.ranking import Question, Ranking, Weights
+from tools.knowledge.view import View
 from tools.knowledge.words import terms
 
 T = TypeVar("T")
 
-_CANDIDATES = 50
-_CHUNK_CANDIDATES = 400
-_WORDS_SHARE = 0.4
-"""
-Of the score, where there are vectors; and an article is near a question by its nearest chunk, and as much by what it is
-about as a whole. Both from the development questions and the titles of `python -m bench.retrieval`, in the middle of a
-plateau.
-"""
-
-_CONTEXT_SHARE = 0.5
-_CONTEXT_VECTOR_SHARE = 0.65
-_CONTEXT_DECAY = 0.7
-"""
-Shares of what was said before, in words and in meaning, and of a message against the one after it: a plateau on MTRAG-UN and
-DSTC11 (`python -m bench.context`).
-"""
-
-_MOST_CONTEXT_TERMS = 16  # a term costs time with every article that has it; 48 found nothing more
-_SAME_LANGUAGE = 0.1
-_NOTHING_IN_COMMON = 0.1
-"""A cosine below this, with no word in common, is chance: unrelated texts lie around 0."""
+_WEIGHTS = Weights()
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    words: tuple[str, ...]
-    context: tuple[str, ...]
-    vector: Vectors | None
-    language: str | None
-    limit: int
+class _Reader:
+    """Who asks, and in which languages alone, if in any."""
+
+    audience: Audience
+    languages: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +81,14 @@ class LocalKnowledge:
         embedder: Embedder | None,
         *,
         has_articles: Callable[[str], bool] = lambda _: True,
+        weights: Weights = _WEIGHTS,
+        clock: Clock | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._embedder = embedder
         self._has_articles = has_articles
+        self._weights = weights
+        self._clock = clock or SystemClock()
         self._opened: dict[str, _Opened] = {}
         self._empty: dict[str, _Empty] = {}
         # One thread, so that no index is closed under a question; each takes about a millisecond.
@@ -115,7 +104,39 @@ class LocalKnowledge:
         self._worker.shutdown(wait=False)
 
     async def search(
-        self, tenant: str, words: str, *, limit: int, language: str | None = None, context: Sequence[str] = ()
+        self,
+        tenant: str,
+        words: str,
+        *,
+        limit: int,
+        language: str | None = None,
+        context: Sequence[str] = (),
+        replies: Sequence[str] = (),
+        audience: Audience = Audience.PUBLIC,
+        languages: Collection[str] = (),
+    ) -> SearchResult:
+        """As the port says. `INTERNAL` is answered as `CUSTOMER`: who asks through the port asks for a customer."""
+        reader = _Reader(Audience.CUSTOMER if audience is Audience.INTERNAL else audience, languages)
+        return await self._found(
+            tenant, words, reader, limit=limit, language=language, context=context, replies=replies
+        )
+
+    async def search_for_staff(
+        self, tenant: str, words: str, *, limit: int, language: str | None = None
+    ) -> SearchResult:
+        """Internal articles too. For the company's own people at its own terminal: no tool has this."""
+        return await self._found(tenant, words, _Reader(Audience.INTERNAL), limit=limit, language=language)
+
+    async def _found(
+        self,
+        tenant: str,
+        words: str,
+        reader: _Reader,
+        *,
+        limit: int,
+        language: str | None,
+        context: Sequence[str] = (),
+        replies: Sequence[str] = (),
     ) -> SearchResult:
         if not self._has_articles(tenant):
             return SearchResult()
@@ -123,15 +144,43 @@ class LocalKnowledge:
         if empty is not None and empty.is_current:  # a look at one file, in place of a thread and a dozen
             return empty.result
         manifest = await self._in_worker(self._manifest, tenant)
+        used("index", manifest.version)
         if not manifest.articles:  # the model would run for nothing
             return SearchResult(built_at=manifest.built_at)
-        vector, has_failed = await self._vector(words, context)
-        question = _Question(tuple(terms(words)), tuple(terms("\n".join(context))), vector, language, limit)
-        return await self._in_worker(self._search, tenant, question, has_failed)
+        vector, has_failed = await question_vector(self._embedder, words, context)
+        before = "\n".join(context)
+        question = Question(
+            words=tuple(terms(words)),
+            codes=codes(words),
+            ids=ids(words),
+            context=tuple(terms(before)),
+            codes_before=codes(before),
+            messages=(words, *_newest_first(context, replies)),
+            vector=vector,
+            language=language,
+            limit=limit,
+        )
+        return await self._in_worker(self._search, tenant, question, reader, has_failed)
 
-    async def article(self, tenant: str, article_id: str) -> Article | None:
-        """The article as it was indexed, for checking quotes while SQL is down."""
-        return await self._in_worker(lambda: self._index(tenant).article_by_id(article_id))
+    async def article(
+        self, tenant: str, article_id: str, *, audience: Audience = Audience.PUBLIC
+    ) -> Article | None:
+        """The article as it was indexed, for checking quotes while SQL is down; None for one that may not be seen."""
+
+        def read() -> Article | None:
+            view = View(self._index(tenant), audience=audience, now=self._clock.now())
+            return view.article_by_id(article_id)
+
+        return await self._in_worker(read)
+
+    async def holds_articles(self, tenant: str) -> bool:
+        """
+        Whether an index with anything in it is there to be searched.
+
+        Raises:
+            DependencyUnavailable: it is damaged, or was never built.
+        """
+        return self._has_articles(tenant) and (await self._in_worker(self._manifest, tenant)).articles > 0
 
     async def check(self, tenant: str) -> None:
         """Ask the index something, for health checks; raises as `search` does."""
@@ -148,20 +197,7 @@ class LocalKnowledge:
     async def _in_worker(self, call: Callable[..., T], *values: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, call, *values)
 
-    async def _vector(self, words: str, context: Sequence[str]) -> tuple[Vectors | None, bool]:
-        """The question's vector, and whether there ought to be one."""
-        if self._embedder is None or not words.strip():
-            return None, False
-        earlier = [text for text in context if text.strip()]
-        try:
-            # Message by message: the embedder remembers those of the turns before, so a long conversation costs no more.
-            vector, *before = await self._embedder.embed([words, *earlier])
-        except DependencyError as exc:
-            _log.warning("knowledge.searched_without_vectors", error=str(exc))
-            return None, True
-        return _in_context(vector, before), False
-
-    def _search(self, tenant: str, question: _Question, has_failed: bool) -> SearchResult:
+    def _search(self, tenant: str, question: Question, reader: _Reader, has_failed: bool) -> SearchResult:
         index = self._index(tenant)
         vector = question.vector
         if (
@@ -170,7 +206,9 @@ class LocalKnowledge:
             and index.manifest.embedder != self._embedder.name
         ):
             vector, has_failed = None, True
-        found = _Ranking(index, question, vector).passages() if index.manifest.articles else ()
+        has_failed = has_failed or (vector is not None and bool(index.manifest.unembedded))
+        view = View(index, audience=reader.audience, now=self._clock.now(), languages=reader.languages)
+        found = () if view.is_empty else Ranking(view, question, vector, self._weights).passages()
         return SearchResult(passages=found, is_lexical_only=has_failed, built_at=index.manifest.built_at)
 
     def _manifest(self, tenant: str) -> Manifest:
@@ -207,103 +245,7 @@ class LocalKnowledge:
         self._opened.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class Nearness:
-    """Of a question to each chunk and each article (its best chunk), and what articles are ranked by."""
-
-    chunk_cosines: Vectors
-    article_cosines: Vectors
-    of_articles: Vectors
-
-    @classmethod
-    def of(cls, index: Index, vector: Vectors) -> Self:
-        chunk_cosines, as_wholes = index.cosines(vector)
-        article_cosines = index.best_of_articles(chunk_cosines)
-        return cls(chunk_cosines, article_cosines, article_cosines + as_wholes)
-
-
-class _Ranking:
-    """One question, asked of one index."""
-
-    def __init__(self, index: Index, question: _Question, vector: Vectors | None) -> None:
-        self._index = index
-        self._question = question
-        self._asked = index.weights(question.words)
-        said = [word for word in question.context if word not in self._asked]
-        self._said = index.weights(said, most=_MOST_CONTEXT_TERMS)
-        self._near = Nearness.of(index, vector) if vector is not None else None
-
-    def passages(self) -> tuple[Passage, ...]:
-        scores = self._articles()
-        best = sorted(scores, key=lambda number: (-scores[number], number))[: self._question.limit]
-        if not best:
-            return ()
-        by_words = self._by_words(self._index.chunks_by_words, limit=_CHUNK_CANDIDATES)
-        by_meaning = _on_unit_scale(self._near.chunk_cosines if self._near else None, limit=_CHUNK_CANDIDATES)
-        passages = []
-        for number in best:
-            inside = self._index.chunk_range(number)
-            chosen = max(inside, key=lambda chunk: by_words.get(chunk, 0.0) + by_meaning.get(chunk, 0.0))
-            passages.append(self._passage(number, chosen, scores[number]))
-        return tuple(
-            found for found in passages if found.lexical or (found.cosine or 0.0) > _NOTHING_IN_COMMON
-        )
-
-    def _articles(self) -> dict[int, float]:
-        by_words = self._by_words(self._index.articles_by_words, limit=_CANDIDATES)
-        by_meaning = _on_unit_scale(self._near.of_articles if self._near else None, limit=_CANDIDATES)
-        share = _WORDS_SHARE if self._near else 1.0
-        language = (self._question.language or "").split("-")[0].lower()
-        return {
-            number: share * by_words.get(number, 0.0)
-            + (1 - share) * by_meaning.get(number, 0.0)
-            + (_SAME_LANGUAGE if self._index.languages[number] == language else 0.0)
-            for number in by_words.keys() | by_meaning.keys()
-        }
-
-    def _by_words(self, ask: Callable[..., dict[int, float]], *, limit: int) -> dict[int, float]:
-        """BM25 is a sum over terms, so earlier words are added with a smaller share. The best gets 1."""
-        found = ask(list(self._asked), limit=limit)
-        for number, score in ask(list(self._said), limit=limit).items():
-            found[number] = found.get(number, 0.0) + _CONTEXT_SHARE * score
-        top = max(found.values(), default=0.0)
-        return {number: score / top for number, score in found.items()} if top > 0 else {}
-
-    def _passage(self, number: int, chunk: int, score: float) -> Passage:
-        article = self._index.article(number)
-        heading, where, words = self._index.chunk(chunk)
-        return Passage(
-            article_id=article.article_id,
-            title=article.title,
-            url=article.url,
-            heading=heading,
-            text=article.body[where].strip(),
-            score=score,
-            cosine=float(self._near.article_cosines[number]) if self._near else None,
-            lexical=_share_found(self._asked or self._said, words | set(terms(article.title))),
-            category=article.category,
-            language=article.language,
-        )
-
-
-def _in_context(vector: Vectors, before: Sequence[Vectors]) -> Vectors:
-    """The question's direction, drawn towards what was said before it: the older the less."""
-    if before:
-        older = sum(_CONTEXT_DECAY**age * earlier for age, earlier in enumerate(reversed(before)))
-        vector = vector + _CONTEXT_VECTOR_SHARE * older / np.linalg.norm(older)
-    return vector / np.linalg.norm(vector)
-
-
-def _on_unit_scale(values: Vectors | None, *, limit: int) -> dict[int, float]:
-    """The best `limit` by number: the best of them gets 1, the last 0."""
-    if values is None or not len(values):
-        return {}
-    best = np.argpartition(-values, limit - 1)[:limit] if len(values) > limit else np.arange(len(values))
-    top, floor = float(values[best].max()), float(values[best].min())
-    span = top - floor
-    return {int(number): (float(values[number]) - floor) / span if span > 1e-6 else 1.0 for number in best}
-
-
-def _share_found(asked: Mapping[str, float], words: Set[str]) -> float:
-    whole = sum(asked.values())
-    return sum(weight for word, weight in asked.items() if word in words) / whole if whole else 0.0
+def _newest_first(context: Sequence[str], replies: Sequence[str]) -> tuple[str, ...]:
+    """Both took turns, and the last word before the question was a reply."""
+    pairs = zip_longest(reversed(replies), reversed(context))
+    return tuple(message for pair in pairs for message in pair if message)

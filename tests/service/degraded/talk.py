@@ -48,8 +48,8 @@ class Service:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
 
-    def customer(self, customer_id: str) -> "Customer":
-        return Customer(self.client, customer_id)
+    def customer(self, customer_id: str, *, locale: str | None = None) -> "Customer":
+        return Customer(self.client, customer_id, locale=locale)
 
     async def readiness(self) -> Readiness:
         response = await self.client.get("/readyz")
@@ -74,8 +74,9 @@ class Service:
 class Customer:
     """One customer in one conversation. `seconds` is how long the last answer took."""
 
-    def __init__(self, client: httpx.AsyncClient, customer_id: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, customer_id: str, *, locale: str | None = None) -> None:
         self._client = client
+        self._locale = locale
         self._customer_id = customer_id
         self.conversation_id: str | None = None
         self.seconds = 0.0
@@ -88,6 +89,7 @@ class Customer:
             "conversation_id": self.conversation_id,
             "client_message_id": client_message_id,
             "customer_id": self._customer_id if names_himself else None,
+            "locale": self._locale,
         }
         started = time.monotonic()
         response = await self._client.post(

@@ -101,6 +101,7 @@ async def test_without_the_index_searching_is_refused_and_everything_else_goes_o
     assert missing(answer) == []
 
 
+@pytest.mark.alone
 async def test_without_the_desk_a_ticket_has_its_receipt_at_once_and_is_opened_once_later(
     shop: Shop, service: Service
 ) -> None:
@@ -134,6 +135,7 @@ async def test_without_the_desk_a_ticket_has_its_receipt_at_once_and_is_opened_o
     assert missing(listed) == []
 
 
+@pytest.mark.alone
 async def test_with_a_silent_directory_nothing_is_guessed_and_questions_are_answered(
     shop: Shop, service: Service
 ) -> None:

@@ -56,6 +56,7 @@ async def assert_the_model_answers(service: Service) -> None:
     assert missing(answer) == []
 
 
+@pytest.mark.alone
 async def test_a_closed_model_server_leaves_cited_answers_and_is_used_again_when_it_opens(
     careline: CarelineProcess, model_port: int, talk_to: Callable[[CarelineProcess], Service]
 ) -> None:

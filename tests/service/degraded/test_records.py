@@ -20,6 +20,7 @@ LONGEST_REFUSAL_SECONDS = 1.0
 
 SUBJECT = "The strap of my helmet is broken"
 DESCRIPTION = "It came off on the first ride, and I would like a new one."
+ADDRESS = "You can write to ada@shop.example"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ async def service(shop: Shop, talk_to: Callable[[CarelineProcess], Service]) -> 
     return service
 
 
+@pytest.mark.alone
 async def test_without_sql_articles_are_cited_from_the_local_copy_of_a_named_day(
     shop: Shop, service: Service
 ) -> None:
@@ -78,6 +80,7 @@ async def test_without_sql_articles_are_cited_from_the_local_copy_of_a_named_day
     assert missing(answer) == []
 
 
+@pytest.mark.alone
 async def test_without_redis_a_conversation_goes_on_whole_and_nobody_notices(
     shop: Shop, service: Service
 ) -> None:
@@ -111,6 +114,7 @@ async def test_without_redis_a_conversation_goes_on_whole_and_nobody_notices(
     assert _copied_version(shop.redis, customer) == 6
 
 
+@pytest.mark.alone
 async def test_a_silent_redis_slows_one_turn_and_not_the_next(shop: Shop, service: Service) -> None:
     customer = service.customer("cus_02")
     await customer.say("Please open a ticket")
@@ -129,6 +133,7 @@ async def test_a_silent_redis_slows_one_turn_and_not_the_next(shop: Shop, servic
     await service.is_whole_again()
 
 
+@pytest.mark.alone
 async def test_without_sql_turns_go_on_in_redis_and_all_of_it_reaches_sql_once(
     shop: Shop, service: Service
 ) -> None:
@@ -139,8 +144,9 @@ async def test_without_sql_turns_go_on_in_redis_and_all_of_it_reaches_sql_once(
 
     asked = await customer.say("My bell does not ring")
     seconds = customer.seconds
-    answer = await customer.say(DESCRIPTION, client_message_id="bell")
-    resent = await customer.say(DESCRIPTION, client_message_id="bell")
+    where = await customer.say(DESCRIPTION)
+    answer = await customer.say(ADDRESS, client_message_id="bell")
+    resent = await customer.say(ADDRESS, client_message_id="bell")
     orders = await customer.say("Where is my order QC204918?")
     read_meanwhile = _spoken(await customer.reads_back())
     other = service.customer("cus_02")
@@ -154,6 +160,7 @@ async def test_without_sql_turns_go_on_in_redis_and_all_of_it_reaches_sql_once(
         "Our records cannot be reached right now. Your message is kept safe"
     )
     assert {each["durability"] for each in (asked, answer, orders)} == {"redis"}
+    assert "which e-mail address" in where["reply"]["text"]  # the directory is away with the rest
     (action,) = answer["actions"]
     assert (action["tool"], action["status"], action["reference"]) == ("open_ticket", "queued", None)
     assert f"its receipt number is {action['receipt']}" in answer["reply"]["text"]
@@ -167,7 +174,7 @@ async def test_without_sql_turns_go_on_in_redis_and_all_of_it_reaches_sql_once(
     shop.sql.start()
     told = await customer.is_told(action["receipt"])
     await service.is_whole_again()
-    again = await customer.say(DESCRIPTION, client_message_id="bell")
+    again = await customer.say(ADDRESS, client_message_id="bell")
     after = await customer.say(REFUND)
 
     assert told.startswith(f"Your request {action['receipt']} is now ticket T-")
@@ -183,14 +190,16 @@ async def test_without_sql_turns_go_on_in_redis_and_all_of_it_reaches_sql_once(
         "Please open a ticket",
         "My bell does not ring",
         DESCRIPTION,
+        ADDRESS,
         "Where is my order QC204918?",
         REFUND,
     ]
-    assert len(spoken) == 12
+    assert len(spoken) == 14
     assert _tickets_about(shop.sql, "My bell does not ring") == [(action["receipt"],)]
     assert _waiting_in(shop.redis) == []
 
 
+@pytest.mark.alone
 async def test_without_both_a_message_is_refused_at_once_and_stored_once_when_it_is_sent_again(
     shop: Shop, service: Service
 ) -> None:
@@ -219,6 +228,7 @@ async def test_without_both_a_message_is_refused_at_once_and_stored_once_when_it
     assert [text for _, role, text in _stored(shop.sql, customer) if role == "customer"] == ["Hello", REFUND]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("names_himself", [True, False])
 async def test_with_both_silent_a_message_is_refused_within_the_same_second(
     shop: Shop, service: Service, names_himself: bool
@@ -238,6 +248,7 @@ async def test_with_both_silent_a_message_is_refused_within_the_same_second(
     assert missing(await customer.say(REFUND)) == []
 
 
+@pytest.mark.alone
 async def test_a_redis_that_forgets_takes_no_message_while_sql_is_away(
     tmp_path: Path, talk_to: Callable[[CarelineProcess], Service]
 ) -> None:

@@ -86,6 +86,18 @@ async def test_one_more_than_may_be_is_refused_at_once_and_nothing_was_stored() 
     assert b"careline_messages_shed_total 1.0" in metrics.render()
 
 
+async def test_calls_of_mcp_clients_are_counted_with_the_turns() -> None:
+    handler, metrics = Handler(), Metrics()
+    app = admission(handler, metrics)
+    await fill(app)
+
+    status, headers, body = await ask(app, path="/mcp")
+
+    assert (status, orjson.loads(body)["code"]) == (503, "service_unavailable")
+    assert "retry-after" in headers
+    assert b"careline_messages_shed_total 0.0" in metrics.render()
+
+
 async def test_a_refusal_names_the_request_and_can_be_read_by_the_page_that_sent_it() -> None:
     metrics = Metrics()
     app = admission(Handler(), metrics)

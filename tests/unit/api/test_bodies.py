@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from agent.api.bodies import BODY_BYTES, read_json
-from core.errors import TooLarge
+from core.errors import InvalidInput, TooLarge
 
 _CHUNK = b"x" * 65_536
 
@@ -30,3 +30,22 @@ async def test_a_body_beyond_the_limit_is_not_read_to_its_end(headers: list[tupl
         await read_json(Request(scope, receive))
 
     assert chunks_read * len(_CHUNK) <= BODY_BYTES + len(_CHUNK)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"metadata": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", "nested too deeply"),
+        (b'{"metadata": [}', "not valid JSON"),
+    ],
+    ids=["deep", "broken"],
+)
+async def test_a_body_that_cannot_be_read_is_told_for_what_it_is(body: bytes, told: str) -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+
+    with pytest.raises(InvalidInput, match=told):
+        await read_json(Request(scope, receive))

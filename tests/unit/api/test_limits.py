@@ -17,7 +17,8 @@ from core.clock import SystemClock
 from core.errors import RateLimited
 from core.identity import Caller, CallerKind
 from state.redis.client import open_redis
-from state.redis.windows import SharedWindows, Window
+from state.redis.windows import SharedWindows
+from state.windows import Window
 from tests.redis_groups import ClusterGroup
 from tests.servers import RedisServer
 from tests.service.api_service import MovableClock, SpyLog, settings_for_tests
@@ -212,6 +213,7 @@ async def test_replicas_count_together(redis_url: str) -> None:
     assert waits[2] is not None
 
 
+@pytest.mark.alone
 async def test_with_redis_gone_messages_pass_and_this_replica_counts_alone(
     killable_redis: RedisServer,
 ) -> None:
@@ -231,6 +233,7 @@ async def test_with_redis_gone_messages_pass_and_this_replica_counts_alone(
     assert [each["event"] for each in log.events] == ["rate_limit.counting_alone"]
 
 
+@pytest.mark.alone
 async def test_with_redis_silent_only_one_message_waits_for_it(killable_redis: RedisServer) -> None:
     clock, log = MovableClock(), SpyLog()
     windows = redis_windows(killable_redis.url, clock, log, seconds=0.25)

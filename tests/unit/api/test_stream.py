@@ -2,9 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import orjson
+import pytest
 
 from agent.api.stream import SseTurn
 from agent.turn.inputs import Delta, Finished, Reset, Submission, TurnEvent
+from agent.turn.stream import RETOLD
 from core.messages import Durability, Reply, TurnResult, TurnStatus
 from tests.service.api_service import MemoryTurns, SpyLog
 
@@ -37,18 +42,30 @@ class GivenTurns(MemoryTurns):
                 await asyncio.sleep(step)
                 continue
             n += 1
-            yield n, step
+            if n > after:
+                yield n, step
 
 
-def reading(turns: MemoryTurns, heartbeat_seconds: float = 15) -> SseTurn:
+def reading(
+    turns: MemoryTurns,
+    heartbeat_seconds: float = 15,
+    *,
+    after: int | None = None,
+    result: TurnResult | None = None,
+) -> SseTurn:
     return SseTurn(
         turns,
-        TAKEN,
+        replace(TAKEN, result=result),
         tenant="default",
         request_id="req_1",
         log=SpyLog(),
         heartbeat_seconds=heartbeat_seconds,
+        after=after,
     )
+
+
+def ids_of(text: str) -> list[int]:
+    return [int(line.rpartition(":")[2]) for line in text.splitlines() if line.startswith("id: ")]
 
 
 async def text_of(stream: SseTurn) -> str:
@@ -104,3 +121,41 @@ async def test_text_with_line_breaks_stays_one_event() -> None:
     text = await text_of(reading(GivenTurns(Finished(answer("a\n\ndata: b\r\nc\u2028d")))))
 
     assert text.count("\n\n") == 4
+
+
+async def test_an_answer_that_is_told_again_has_ids_that_grow() -> None:
+    text = await text_of(reading(GivenTurns(), result=answer("Whole.")))
+
+    ids = ids_of(text)
+    assert [line for line in text.splitlines() if line.startswith("event: ")] == [
+        "event: accepted", "event: delta", "event: message", "event: done",
+    ]  # fmt: skip
+    assert ids == sorted(set(ids))
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+async def test_who_breaks_off_anywhere_and_resumes_holds_the_reply(is_stored: bool) -> None:
+    """A client as docs/api.md allows: it applies what comes after its last id."""
+    turns = GivenTurns(Finished(answer("Whole.")))
+    result = answer("Whole.") if is_stored else None
+    whole = ids_of(await text_of(reading(turns, result=result)))
+
+    for heard in whole[:-2]:
+        last = heard
+        shown = "Whole." if heard > 0 else ""
+        told = await text_of(reading(turns, after=heard, result=result))
+        for event in told.strip().split("\n\n"):
+            number, name, data = (line.partition(": ")[2] for line in event.splitlines())
+            assert int(number.rpartition(":")[2]) > last
+            last = int(number.rpartition(":")[2])
+            match name:
+                case "reset":
+                    shown = ""
+                case "delta":
+                    shown += orjson.loads(data)["text"]
+        assert shown == "Whole."
+        assert name == "done"
+
+
+def test_numbers_are_exact_in_javascript() -> None:
+    assert 4 * (RETOLD + 10) < 2**53

@@ -5,8 +5,11 @@ A conversation with the embedded brain over the real tools and handler, whose ou
 from collections.abc import Sequence
 from datetime import timedelta
 
-from agent.brain.base import BrainReply, TurnInput
+import msgspec
+
+from agent.brain.base import Brain, BrainReply, TurnInput
 from agent.brain.embedded import EmbeddedBrain
+from agent.turn import confirmation
 from agent.turn.effects import TurnTools
 from core.identity import Caller
 from core.messages import Action, Message, MessageRole
@@ -60,16 +63,23 @@ class Chat:
     """`say` is one turn; state and history are carried on as the pipeline does. `actions` are those of the last turn."""
 
     def __init__(
-        self, world: ToolWorld | None = None, *, caller: Caller | None = None, contact: str | None = None
+        self,
+        world: ToolWorld | None = None,
+        *,
+        caller: Caller | None = None,
+        contact: str | None = None,
+        brain: Brain | None = None,
     ) -> None:
         self.world = world or ToolWorld()
         self.knows()
         self.caller = caller or self.world.caller()
+        self.locale = "en"
         self.state = ConversationState()
         self.actions: tuple[Action, ...] = ()
-        self._brain = EmbeddedBrain(company="Lamps & Co", contact=contact)
+        self._brain = brain or EmbeddedBrain(company="Lamps & Co", contact=contact)
         self._history: list[Message] = []
         self._turns = 0
+        self._said = 0
 
     def knows(self, *passages: Passage) -> None:
         """What every search finds from now on."""
@@ -81,24 +91,11 @@ class Chat:
         fresh = tuple(self._message(MessageRole.CUSTOMER, text) for text in messages)
         deadline = Deadline(self.world.clock, 20.0)
         out = Recorder()
-        tools = TurnTools(
-            self.world.handler,
-            caller=self.caller,
-            conversation_id="conv_1",
-            turn_id=turn_id,
-            locale="en",
-            fresh=fresh,
-            context=(),
-            deadline=deadline,
-            reload_state=_nothing_to_reload,
-            out=out,
-            clock=self.world.clock,
-        )
         turn = TurnInput(
             caller=self.caller,
             conversation_id="conv_1",
             turn_id=turn_id,
-            locale="en",
+            locale=self.locale,
             history=tuple(self._history),
             fresh=fresh,
             state=self.state,
@@ -106,21 +103,37 @@ class Chat:
             now=self.world.clock.now(),
             deadline=deadline,
         )
-        reply = await self._brain.respond(turn, tools, out)
+        tools = TurnTools(
+            self.world.handler,
+            caller=self.caller,
+            conversation_id="conv_1",
+            turn_id=turn_id,
+            locale=self.locale,
+            fresh=fresh,
+            context=(),
+            deadline=deadline,
+            reload_state=_nothing_to_reload,
+            out=out,
+            clock=self.world.clock,
+            confirmed=confirmation.confirmed_in(turn),
+        )
+        reply = await confirmation.respond(self._brain, turn, tools, out)
         assert "".join(out.pieces) == reply.text
         assert reply.text.strip()
-        self.state = reply.state
+        pending = confirmation.pending_after(turn, tools, reply.text)
+        self.state = msgspec.structs.replace(reply.state, pending=pending)
         self.actions = tools.actions
-        self._history += [*fresh, self._message(MessageRole.AGENT, reply.text)]
+        self._history += [*fresh, self._message(MessageRole.AGENT, reply.text, turn_id)]
         return reply
 
     @property
     def tools_used(self) -> Sequence[str]:
         return [action.tool for action in self.actions]
 
-    def _message(self, role: MessageRole, text: str) -> Message:
-        seq = len(self._history) + 1
-        return Message(f"msg_{seq}", seq, role, text, self.world.clock.now() + timedelta(seconds=seq))
+    def _message(self, role: MessageRole, text: str, turn_id: str | None = None) -> Message:
+        self._said += 1
+        at = self.world.clock.now() + timedelta(seconds=self._said)
+        return Message(f"msg_{self._said}", self._said, role, text, at, turn_id)
 
 
 async def _nothing_to_reload() -> None: ...

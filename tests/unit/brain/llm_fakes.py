@@ -13,7 +13,7 @@ from core.identity import Caller, CallerKind
 from core.messages import Action, ActionStatus, BrainName, Citation, Message, MessageRole
 from core.records import Passage
 from core.resilience.deadline import Deadline
-from state.models import ConversationState, CustomerState, OpenFlow
+from state.models import ConversationState, CustomerState, OpenFlow, Summary
 from tools.protocol import ToolOutcome
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -28,7 +28,7 @@ RETURNS = Passage(
 )
 
 TOOLS = tuple(
-    ToolSpec(name, f"{name}.", {"type": "object"})
+    ToolSpec(name, f"{name}.", {"type": "object"}, has_effect=name in ("open_ticket", "handoff"))
     for name in ("search_knowledge", "open_ticket", "customer_info", "handoff")
 )
 
@@ -63,6 +63,15 @@ PROFILE = ToolOutcome(
     ),
     value={"orders": [{"order_id": "A-1001", "status": "shipped"}]},
 )
+ASKED = ToolOutcome(
+    action=Action(
+        call_id="c4",
+        tool="open_ticket",
+        status=ActionStatus.REFUSED,
+        reason="confirmation_needed",
+        summary="Shall I open this ticket for you?",
+    )
+)
 OUTCOMES = {
     "search_knowledge": SEARCHED,
     "open_ticket": OPENED,
@@ -72,13 +81,17 @@ OUTCOMES = {
 
 
 class FakeTools:
-    """`calls` are those that arrived, in order."""
+    """`calls` are those that were carried out, in order; `asked` those that wait for a yes."""
 
     def __init__(self, outcomes: Mapping[str, ToolOutcome] = OUTCOMES) -> None:
         self._outcomes = outcomes
         self.calls: list[tuple[str, Mapping[str, Any]]] = []
+        self.asked: list[str] = []
 
-    async def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolOutcome:
+    async def call(self, tool: str, arguments: Mapping[str, Any], *, asks_first: bool = False) -> ToolOutcome:
+        if asks_first:
+            self.asked.append(tool)
+            return ASKED
         self.calls.append((tool, arguments))
         return self._outcomes[tool]
 
@@ -133,6 +146,7 @@ def turn(
     locale: str = "en",
     flow: OpenFlow | None = None,
     history: tuple[Message, ...] = (),
+    summary: Summary | None = None,
 ) -> TurnInput:
     message = Message(message_id="m1", seq=1, role=MessageRole.CUSTOMER, text=text, at=NOON)
     return TurnInput(
@@ -142,7 +156,7 @@ def turn(
         locale=locale,
         history=history,
         fresh=(message,),
-        state=ConversationState(flow=flow, offer="ticket"),
+        state=ConversationState(flow=flow, offer="ticket", summary=summary),
         customer_state=CustomerState(),
         now=NOON,
         deadline=Deadline(SystemClock(), seconds),

@@ -193,6 +193,52 @@ async def test_everything_said_at_once_opens_the_ticket_at_once() -> None:
     assert ticket.description == "My lamp flickers. It does so every evening since Monday."
 
 
+@pytest.mark.parametrize(
+    ("message", "locale", "account"),
+    [
+        (
+            "Please open a ticket: my lamp arrived broken and I want a replacement",
+            "en",
+            "my lamp arrived broken and I want a replacement",
+        ),
+        (
+            "Bitte ein Ticket öffnen: Meine Lampe kam kaputt an und ich möchte Ersatz",
+            "de",
+            "Meine Lampe kam kaputt an und ich möchte Ersatz",
+        ),
+        (
+            "Open a ticket. My lamp arrived broken and I want a replacement.",
+            "en",
+            "My lamp arrived broken and I want a replacement.",
+        ),
+    ],
+)
+async def test_one_sentence_that_tells_what_happened_is_the_description(
+    message: str, locale: str, account: str
+) -> None:
+    chat = Chat()
+    chat.locale = locale
+
+    await chat.say(message)
+
+    ((_, ticket),) = chat.world.desk.tickets
+    assert ticket.description == account
+
+
+async def test_asking_to_see_something_is_no_description() -> None:
+    chat = Chat()
+    await chat.say("Open a ticket: my lamp")
+
+    reply = await chat.say("Show my tickets")
+
+    assert chat.world.desk.tickets == []
+    assert reply.state.flow is not None
+    assert "description" not in reply.state.flow.slots
+    await chat.say("Show of hands: every lamp that you sent flickers")
+    ((_, ticket),) = chat.world.desk.tickets
+    assert ticket.description == "Show of hands: every lamp that you sent flickers"
+
+
 async def test_a_visitor_is_asked_for_an_address_until_it_is_one() -> None:
     world = ToolWorld()
     chat = Chat(world, caller=world.visitor())
@@ -207,6 +253,20 @@ async def test_a_visitor_is_asked_for_an_address_until_it_is_one() -> None:
     assert chat.world.desk.contacts == ["eva@example.org"]
     assert chat.actions[0].receipt is not None
     assert chat.actions[0].receipt in done.text
+
+
+async def test_a_customer_without_an_address_on_file_is_asked_for_one_until_it_is_one() -> None:
+    chat = Chat(ToolWorld(msgspec.structs.replace(ANNA, email=None)))
+    await chat.say("open a ticket: my lamp flickers")
+
+    asked = await chat.say("Every evening since Monday.")
+    wrong = await chat.say("at home")
+    done = await chat.say("you can write to eva@example.org.")
+
+    assert "which e-mail address" in asked.text
+    assert wrong.text == f"{ENGLISH.contact_invalid} {ENGLISH.ask_contact}"
+    assert chat.world.desk.contacts == ["eva@example.org"]
+    assert str(chat.actions[0].receipt) in done.text
 
 
 @pytest.mark.parametrize("words", ["cancel", "never mind", "no", "actually cancel that", "no, stop"])
@@ -268,6 +328,30 @@ async def test_a_description_that_names_an_order_is_a_description() -> None:
     assert chat.tools_used == ["open_ticket"]
 
 
+@pytest.mark.parametrize(
+    "words", ["Actually it flickers every evening.", "I mean that it flickers at night."]
+)
+async def test_a_description_may_begin_like_a_correction(words: str) -> None:
+    chat = Chat()
+    await chat.say("open a ticket: broken lamp")
+
+    await chat.say(words)
+
+    ((_, ticket),) = chat.world.desk.tickets
+    assert (ticket.subject, ticket.description) == ("broken lamp", words)
+
+
+async def test_the_subject_is_corrected_by_saying_so() -> None:
+    chat = Chat()
+    await chat.say("open a ticket: broken lamp")
+
+    await chat.say("No, I meant a broken fridge")
+    await chat.say("Every evening since Monday.")
+
+    ((_, ticket),) = chat.world.desk.tickets
+    assert (ticket.subject, ticket.description) == ("a broken fridge", "Every evening since Monday.")
+
+
 async def test_messages_that_come_together_fill_the_ticket_together() -> None:
     chat = Chat()
 
@@ -316,13 +400,13 @@ async def test_a_ticket_that_could_not_be_opened_is_kept_for_a_yes() -> None:
     assert ticket.subject == "my lamp flickers"
 
 
-async def test_a_second_ticket_about_the_same_offers_the_first() -> None:
+async def test_a_second_ticket_about_the_same_asks_and_the_first_can_be_looked_at_instead() -> None:
     chat = Chat()
     for _ in range(2):
         await chat.say("open a ticket: my lamp flickers")
         reply = await chat.say("Every evening since Monday.")
 
-    shown = await chat.say("yes")
+    shown = await chat.say("Show me my tickets")
 
     assert "T-1" in reply.text
     assert "“my lamp flickers”: open" in shown.text

@@ -3,10 +3,16 @@ Which wishes are read out of a message.
 """
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 
-from agent.brain import flows
+from agent.brain.about import subject_in
+from agent.brain.flows import engine
+from agent.brain.flows.declared import Slot, SlotKind
+from agent.brain.flows.engine import Moment
+from agent.brain.flows.heard import hear
+from agent.brain.flows.library import built_in_flows
 from agent.brain.intents import Intent, follows_up, read
 from agent.brain.phrases import ENGLISH
 from state.models import OpenFlow
@@ -81,12 +87,19 @@ def test_what_only_sounds_like_a_wish_is_looked_up_in_the_articles(message: str)
 )
 def test_reading_takes_no_longer_for_a_hostile_message(piece: str) -> None:
     message = f"open a ticket {piece * 8000}"[:8000] + "x"
+    moment = Moment(now=datetime(2026, 11, 22, tzinfo=UTC), locale="en", is_visitor=True)
+    built_in_flows()
     began = time.process_time()
 
     for wish in read(message):
         follows_up(wish.text)
-        flows.subject_in(wish.text)
-    flows.filled(OpenFlow(name="ticket", asked="contact"), message)
+        subject_in(wish.text)
+    heard = hear(message)
+    ticket = built_in_flows().find("ticket")
+    assert ticket is not None
+    engine.take(ticket, OpenFlow(name="ticket", asked="contact"), heard, moment)
+    for kind in SlotKind:
+        moment.reader.find(Slot(name="any", kind=kind), message, is_asked=False)
 
     assert time.process_time() - began < 0.1
 
@@ -150,9 +163,16 @@ def test_the_brain_understands_its_own_quick_replies() -> None:
         ("open a ticket: my lamp flickers", "my lamp flickers"),
         ("I need a ticket because the lamp is broken", "the lamp is broken"),
         ("I want to complain about the delivery", "the delivery"),
+        ("my lamp flickers, open a ticket", "my lamp flickers"),
+        ("My lamp flickers every evening, can you please open a ticket?", "My lamp flickers every evening"),
+        ("Meine Lampe flackert, bitte öffnen Sie ein Ticket", "Meine Lampe flackert"),
+        ("mi lámpara parpadea, abre un ticket por favor", "mi lámpara parpadea"),
+        ("ma lampe clignote, ouvrez un ticket", "ma lampe clignote"),
+        ("good morning everybody, open a ticket", None),
+        ("yes I do, open a ticket", None),
         ("open a ticket about it", None),
         ("open a ticket please", None),
     ],
 )
 def test_a_request_for_a_ticket_may_name_its_subject(message: str, subject: str | None) -> None:
-    assert flows.subject_in(message) == subject
+    assert subject_in(message) == subject

@@ -2,16 +2,21 @@
 The LLM brain with a scripted model: what it tells the model, and what of the model's words it lets out.
 """
 
+import asyncio
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from agent.brain.llm import LlmBrain
-from agent.models.base import AnswerRestarted, ModelFinished, TextDelta
+from agent.models.base import AnswerRestarted, ModelFinished, TextDelta, ToolSpec
 from agent.models.scripted import Line, ScriptedModel, calls, says
 from core.errors import ExternalApiFailed, NetworkFailed
+from core.explanation import Explanation, explaining
 from core.messages import Action, ActionStatus, Message, MessageRole, TurnStatus
 from state.models import OpenFlow
+from tests.fakes import FakeClock
 from tests.unit.brain.llm_fakes import NOON, OUTCOMES, TOOLS, FakeTools, Screen, turn
 from tools.protocol import ToolOutcome
 
@@ -161,7 +166,9 @@ async def test_a_failed_tool_is_told_without_what_went_wrong_inside() -> None:
     )
     model = ScriptedModel(calls(OPEN), says("Which e-mail address should I use?"))
 
-    await brain(model).respond(turn(), FakeTools({**OUTCOMES, "open_ticket": failed}), Screen())
+    await brain(model).respond(
+        turn("Please open a ticket"), FakeTools({**OUTCOMES, "open_ticket": failed}), Screen()
+    )
 
     assert told(model, request=1) == {
         "status": "failed",
@@ -281,3 +288,87 @@ async def test_a_list_keeps_its_lines_and_its_citations() -> None:
         f"Here is what I found:\n- {SUPPORTED} [1]\n- Opened cosmetics cannot be returned. [2]\n\nAnything else?"
     )
     assert [citation.n for citation in reply.citations] == [1, 2]
+
+
+NO_ENTRY = ToolOutcome(
+    action=Action(
+        call_id="c9",
+        tool="open_ticket",
+        status=ActionStatus.FAILED,
+        error_type="authentication_failed",
+        summary="Our own system did not let me in. Come back later, or let me pass you on to a person.",
+    )
+)
+
+
+@pytest.mark.parametrize("words", [NO_ENTRY.summary, "The quota of our Zendesk plan has run out."])
+async def test_what_a_tool_said_of_its_failure_is_told_whatever_the_model_made_of_it(words: str) -> None:
+    model, tools = ScriptedModel(calls(OPEN), says(words)), FakeTools({**OUTCOMES, "open_ticket": NO_ENTRY})
+
+    reply = await brain(model).respond(turn("Please open a ticket"), tools, Screen())
+
+    assert NO_ENTRY.summary in reply.text
+    assert "I do not know" not in reply.text
+    assert "Zendesk" not in reply.text
+
+
+class SlowTools(FakeTools):
+    """Readings end when two of them are under way; what changes something says who was under way then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.under_way: set[str] = set()
+        self.beside_effects: list[set[str]] = []
+        self._both = asyncio.Event()
+
+    async def call(self, tool: str, arguments: Mapping[str, Any], *, asks_first: bool = False) -> ToolOutcome:
+        if tool in ("customer_info", "find_tickets"):
+            self.under_way.add(tool)
+            if len(self.under_way) == 2:
+                self._both.set()
+            await asyncio.wait_for(self._both.wait(), 5)
+            self.under_way.discard(tool)
+        elif tool == "open_ticket":
+            self.beside_effects.append(set(self.under_way))
+        return await super().call(tool, arguments, asks_first=asks_first)
+
+
+async def test_readings_run_at_the_same_time_and_an_effect_after_them() -> None:
+    specs = (*TOOLS, ToolSpec("find_tickets", "find_tickets.", {"type": "object"}))
+    answers = {**OUTCOMES, "find_tickets": OUTCOMES["customer_info"]}
+    model = ScriptedModel(calls(("customer_info", "{}"), ("find_tickets", "{}"), OPEN), says("Done!"))
+    tools = SlowTools()
+    tools._outcomes = answers
+    llm = LlmBrain(model, tools=specs, company_name="Lumen Shop")
+
+    await llm.respond(turn("Please open a ticket about my order"), tools, Screen())
+
+    assert tools.beside_effects == [set()]
+    assert [message.tool_call_id for message in model.seen[1][-3:]] == ["call_0", "call_1", "call_2"]
+
+
+async def test_what_the_customer_did_not_ask_for_is_put_to_them_once() -> None:
+    model, tools = ScriptedModel(calls(OPEN, ("handoff", '{"reason": "x"}')), says("Done!")), FakeTools()
+
+    reply = await brain(model).respond(turn("My lamp stays dark."), tools, Screen())
+
+    assert tools.called == ["search_knowledge"]
+    assert tools.asked == ["open_ticket"]
+    assert reply.text == "Shall I open this ticket for you?"
+    assert len(model.seen) == 1
+
+
+async def test_what_was_taken_out_refused_and_spent_stands_in_the_explanation() -> None:
+    model = ScriptedModel(
+        calls(("delete_orders", "{}")), says(f"{SUPPORTED} [1] Shipping is free on Sundays. [1]")
+    )
+    explanation = Explanation(FakeClock())
+
+    with explaining(explanation):
+        await brain(model).respond(turn(), FakeTools(), Screen())
+
+    noted = {step.kind: step.facts for step in explanation.steps}
+    assert noted["call_not_made"]["tool"] == "delete_orders"
+    assert noted["sentence_removed"]["sentence"].startswith("Shipping is free")
+    assert noted["model_answered"]["prompt"]
+    assert noted["spent"]["answers"] == 2

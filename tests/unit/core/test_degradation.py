@@ -177,6 +177,23 @@ async def test_probes_come_one_at_a_time_and_at_most_two_a_second(
     assert 80 <= len(backend.probes_at) <= 205
 
 
+async def test_who_counts_what_it_is_asked_is_asked_no_more_often_while_it_is_down(
+    handler: GracefulDegradationHandler, clock: FakeClock
+) -> None:
+    backend = Backend(clock)
+    backend.is_up = False
+    handler.add_probe("tickets", backend.probe, is_counted=True)
+    async with running(handler):
+        handler.mark_down("tickets")
+        await clock.run_for(300.0)
+        asked = len(backend.probes_at)
+        backend.is_up = True
+        await clock.run_for(5.0)
+
+    assert 300 / 5 <= asked <= 300 / 2.5 + 10
+    assert not handler.is_down("tickets")
+
+
 async def test_a_silent_probe_ends_and_holds_up_nobody_else(
     handler: GracefulDegradationHandler, clock: FakeClock
 ) -> None:
@@ -291,6 +308,28 @@ async def test_what_a_person_isolated_stays_down_until_the_person_closes_it(
         tickets.breaker.close()
 
         assert not handler.is_down("tickets")
+
+
+@pytest.mark.parametrize("state", [CircuitState.DISABLED, CircuitState.METRICS_ONLY])
+async def test_a_breaker_that_a_person_takes_out_of_the_way_says_no_more_that_it_is_down(
+    handler: GracefulDegradationHandler, tickets: Guard, state: CircuitState
+) -> None:
+    await break_it(tickets)
+
+    tickets.breaker.disable() if state is CircuitState.DISABLED else tickets.breaker.only_measure()
+
+    assert not handler.is_down("tickets")
+    assert handler.status()["tickets"].breaker is state
+
+
+async def test_what_is_isolated_from_the_start_is_down_from_the_start(
+    handler: GracefulDegradationHandler, clock: FakeClock
+) -> None:
+    isolated = GuardPolicy(breaker=BreakerPolicy(starts_as=CircuitState.ISOLATED))
+
+    handler.watch(Guard("tickets", isolated, clock=clock, rng=random.Random(5)))
+
+    assert handler.is_down("tickets")
 
 
 async def test_the_observer_hears_of_each_dependency_in_use_and_of_each_change(

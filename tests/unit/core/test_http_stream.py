@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 import pytest
 
-from core.http import PreparedPost, make_model_client
+from core.errors import ErrorType
+from core.http import MODEL_ANSWER_BYTES, PreparedPost, make_model_client, translate
+from core.http_limits import AnswerTooLarge
 
 Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SECONDS = 2.0
+MOST = 64 * 1024
 
 
 class Server:
@@ -39,11 +42,15 @@ class Server:
 
 
 @asynccontextmanager
-async def asking(play: Play) -> AsyncIterator[tuple[Server, PreparedPost]]:
+async def asking(
+    play: Play, *, answer_bytes: int = MODEL_ANSWER_BYTES
+) -> AsyncIterator[tuple[Server, PreparedPost]]:
     server = Server(play)
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
-    async with make_model_client("model", base_url=url, timeout_seconds=SECONDS) as client:
+    async with make_model_client(
+        "model", base_url=url, timeout_seconds=SECONDS, answer_bytes=answer_bytes
+    ) as client:
         yield server, client.prepare_post("chat", headers={})
     for writer in server.writers:
         writer.close()
@@ -59,6 +66,43 @@ def sends(*pieces: bytes, pause: float = 0.0) -> Play:
             await asyncio.sleep(pause)
 
     return play
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["without end", "by one byte"])
+async def test_an_answer_that_is_too_large_is_given_up_and_its_connection_closed(goes_on: bool) -> None:
+    async def play(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD)
+        while goes_on:
+            writer.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+            await writer.drain()
+        writer.write(b"%x\r\n" % MOST + b"x" * MOST + b"\r\n0\r\n\r\n")
+
+    async with asking(play, answer_bytes=MOST) as (server, post):
+        with pytest.raises(AnswerTooLarge) as refused:
+            await whole(post)
+        with suppress(ConnectionError):
+            await asyncio.wait_for(server.writers[0].wait_closed(), SECONDS)
+
+    error = translate("model", refused.value)
+    assert (error.error_type, error.reason) == (ErrorType.EXTERNAL_API_ERROR, "answer_too_large")
+
+
+async def test_an_answer_of_just_the_largest_size_is_read_and_the_next_counts_anew() -> None:
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n" + b"x" * 9000
+    async with asking(sends(large), answer_bytes=len(large)) as (server, post):
+        read = [await whole(post) for _ in range(3)]
+
+    assert [len(each) for each in read] == [9000] * 3
+    assert server.connections == 1
+
+
+async def test_an_encoded_answer_is_not_unpacked() -> None:
+    packed = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok"
+    listener = await asyncio.start_server(Server(sends(packed)).serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    async with listener, make_model_client("model", base_url=url, timeout_seconds=SECONDS) as client:
+        with pytest.raises(httpx.DecodingError, match="encoded"):
+            await client.post("/models", content=b"{}")
 
 
 async def whole(post: PreparedPost, body: bytes = b"{}") -> bytes:

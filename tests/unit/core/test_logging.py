@@ -14,7 +14,16 @@ import structlog
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from core.errors import ErrorContext, ErrorType, NotFound
+from core.errors import (
+    CarelineError,
+    DependencyRefusedUs,
+    DependencyUnavailable,
+    ErrorContext,
+    ErrorType,
+    InternalFailure,
+    PermissionDenied,
+    ToolExecutionFailed,
+)
 from core.telemetry.logging import (
     LogFormat,
     LogLevel,
@@ -220,10 +229,34 @@ def test_the_level_follows_from_the_errors_type(stream: io.StringIO, error_type:
 def test_only_an_error_in_the_input_comes_without_traceback(
     stream: io.StringIO, error_type: ErrorType
 ) -> None:
-    StructuredErrorLogger(get_logger("test")).log_error(context(error_type), exc=NotFound("it"))
+    StructuredErrorLogger(get_logger("test")).log_error(context(error_type), exc=RuntimeError("it"))
 
     is_input = error_type in (ErrorType.VALIDATION_ERROR, ErrorType.INVALID_INPUT)
     assert ("exception" in lines(stream)[0]) is not is_input
+
+
+@pytest.mark.parametrize(
+    ("failure", "has_cause", "is_traced"),
+    [
+        (PermissionDenied("only for customers who are signed in"), False, False),
+        (DependencyRefusedUs("tickets", "tickets: answered 401"), False, False),
+        (DependencyUnavailable("tickets", "tickets: answered 503"), False, False),
+        (DependencyUnavailable("sql", "the driver said no"), True, True),
+        (InternalFailure("a defect"), False, True),
+        (ToolExecutionFailed("broke"), False, True),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_what_an_adapter_has_put_into_words_comes_without_traceback_but_with_its_cause(
+    stream: io.StringIO, failure: CarelineError, has_cause: bool, is_traced: bool
+) -> None:
+    failure.__cause__ = OSError("connection reset") if has_cause else None
+
+    StructuredErrorLogger(get_logger("test")).log_tool_error(context(failure.error_type), exc=failure)
+
+    (line,) = lines(stream)
+    assert ("exception" in line) is is_traced
+    assert line["error_class"] == type(failure).__name__
 
 
 def test_an_error_carries_its_context(stream: io.StringIO) -> None:

@@ -1,12 +1,14 @@
 """Claims about what a log never shows."""
 
+import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.telemetry.redaction import redacted, redacted_field, redacted_text
+from core.telemetry.redaction import needs_no_redaction, redacted, redacted_field, redacted_text
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,10 @@ from core.telemetry.redaction import redacted, redacted_field, redacted_text
         ("postgresql+psycopg://careline:hunter22@db/careline", "hunter22"),
         ("redis://:hunter22@cache:6379/0", "hunter22"),
         ("smtp://user:p%40ss:w@mail:25", "p%40ss"),
+        ("invalid URL 'amqp://user:p/hunter22@broker'", "hunter22"),
+        ("connecting to postgresql+psycopg://user:p@hunter22@db:5432/x failed", "hunter22"),
+        ("host=db user=me password='hunter22' dbname=x", "hunter22"),
+        ("postgresql://db/careline?user=me&password=hunter22", "hunter22"),
         ("password=hunter22&x=1", "hunter22"),
         ('{"api_key": "hunter22"}', "hunter22"),
         ("sk-proj-abcdefghijklmnop", "abcdefgh"),
@@ -117,3 +123,37 @@ def test_redaction_never_fails(value: object) -> None:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_run_of_nine_digits_survives(number: str, before: str, after: str) -> None:
     assert number.removeprefix("+") not in redacted_text(f"{before}{number}{after}")
+
+
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=80)
+    | st.sampled_from(
+        ["anna@shop.example", "+49 170 1234567", "sk-proj-abcdefghijklmnop", "bearer abcdef123"]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["text", "password", "email", "query", "n", "api_key"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(_VALUES)
+def test_what_needs_no_redaction_is_left_alone_by_it(value: Any) -> None:
+    """The quick look may err towards redacting, never away from it."""
+    if needs_no_redaction(json.dumps(value, ensure_ascii=False)):
+        assert redacted(value, keeps_words=True) == value
+
+
+def test_the_quick_look_lets_ordinary_facts_pass() -> None:
+    facts = {"tool": "search", "arguments": {"query": "reset my kettle"}, "attempts": 1, "score": 0.7231}
+
+    assert needs_no_redaction(json.dumps(facts))
+    assert not needs_no_redaction(json.dumps({"wishes": [{"text": "I am anna@shop.example"}]}))
+    assert not needs_no_redaction(json.dumps({"cookie": "abc"}))

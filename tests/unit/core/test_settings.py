@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from core.identity import Role
 from core.settings import Settings
@@ -58,6 +58,10 @@ def test_a_key_that_cannot_be_used_is_refused(keys: str) -> None:
         ("customers_database_url", "oracle://db/shop", "must be sqlite or postgresql"),
         ("tickets_database_url", "nonsense", "must be sqlite or postgresql"),
         ("database_url", "postgresql://db1:5432,db2:many/careline", "the port of 'db2' must be a number"),
+        ("database_url", "postgresql://me:pass@db1:99999/careline", "the port of 'db1' must be a number"),
+        ("database_url", "postgresql:///careline?host=db1&port=many", "the port of 'db1' must be a number"),
+        ("redis_url", "redis://127.0.0.1:abc/0", "the port of '127.0.0.1' must be a number"),
+        ("redis_url", "redis://127.0.0.1:6379/first", "the database must be a number"),
         ("redis_url", "nonsense", "must be redis://"),
         ("model_url", "127.0.0.1:8080/v1", "must begin with http"),
         ("model_url", "http://", "name a host"),
@@ -132,3 +136,35 @@ def test_sqlite_gets_more_time_because_its_writers_queue() -> None:
 
     assert settings.sql_seconds() == 5.0
     assert settings.sql_seconds("postgresql://db/careline") == 1.0
+
+
+def test_a_chain_names_each_models_server_and_gives_no_key_to_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    further = '[{"model": "b"}, {"model": "c", "url": "http://other/v1"}, {"model": "x:d", "library": "pydantic-ai"}]'
+    settings = Settings(model_url="http://one/v1", model="a", model_key=SecretStr("k" * 20))
+    monkeypatch.setenv("CARELINE_FURTHER_MODELS", further)
+    chain = Settings(model_url="http://one/v1", model="a", model_key=SecretStr("k" * 20)).chosen_models
+
+    assert [each.guard for each in settings.chosen_models] == ["model"]
+    assert [(each.guard, each.model, each.url) for each in chain] == [
+        ("model", "a", "http://one/v1"),
+        ("model.2", "b", "http://one/v1"),
+        ("model.3", "c", "http://other/v1"),
+        ("model.4", "x:d", None),
+    ]
+    assert [each.key is not None for each in chain] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"further_models": [{"model": "b"}]}, "CARELINE_MODEL_URL is not"),
+        ({"model_library": "pydantic-ai"}, "PROVIDER:NAME"),
+        ({"model_library": "pydantic-ai", "model": "x:y", "further_models": [{"model": "b"}]}, "needs a url"),
+        ({"turn_cost": 0.1}, "CARELINE_MODEL_INPUT_PRICE"),
+    ],
+)
+def test_models_that_do_not_fit_together_stop_the_start(given: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Settings.model_validate(given)

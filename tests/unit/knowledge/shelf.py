@@ -3,13 +3,15 @@ A knowledge base on a temporary folder, with an embedder that counts, and breaks
 """
 
 import hashlib
+import io
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pypdf
 
-from core.clock import SystemClock
+from core.clock import Clock, SystemClock
 from core.errors import DependencyUnavailable
 from core.identity import DEFAULT_TENANT
 from core.records import Article
@@ -49,12 +51,13 @@ class CountingEmbedder:
 class Shelf:
     """All parts wired as `agent.bootstrap` wires them, with memory in SQL's place."""
 
-    def __init__(self, data_dir: Path, embedder: Embedder | None) -> None:
+    def __init__(self, data_dir: Path, embedder: Embedder | None, *, clock: Clock | None = None) -> None:
+        clock = clock or SystemClock()
         self.data_dir = data_dir
         self.store = MemoryArticles()
         self.cache = MemoryEmbeddings()
-        self.indexer = Indexer(self.store, self.cache, embedder, data_dir, clock=SystemClock())
-        self.ingestion = Ingestion(self.store, self.indexer, clock=SystemClock())
+        self.indexer = Indexer(self.store, self.cache, embedder, data_dir, clock=clock)
+        self.ingestion = Ingestion(self.store, self.indexer, clock=clock)
         self.knowledge = LocalKnowledge(data_dir, embedder)
 
     async def put(self, *articles: Article) -> None:
@@ -108,3 +111,36 @@ def locked_pdf(path: Path) -> None:
     writer.add_blank_page(200, 200)
     writer.encrypt("secret", algorithm="RC4-128")
     writer.write(path)
+
+
+_WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+
+
+def docx_with(*paragraphs: tuple[str | None, str]) -> bytes:
+    """A document of (style, text) paragraphs as Word writes it, with its styles `Title` and `Heading2`."""
+    body = "".join(
+        f'<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>'
+        if style
+        else f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>"
+        for style, text in paragraphs
+    )
+    main = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types"><Default Extension="xml"'
+        f' ContentType="application/xml"/><Override PartName="/word/document.xml" ContentType="{main}"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="r1"'
+        f' Type="{_OFFICE}/officeDocument" Target="word/document.xml"/></Relationships>',
+        "word/_rels/document.xml.rels": f'<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="r1"'
+        f' Type="{_OFFICE}/styles" Target="styles.xml"/></Relationships>',
+        "word/styles.xml": f'<w:styles xmlns:w="{_WORD}"><w:style w:type="paragraph" w:styleId="Title"><w:name'
+        ' w:val="Title"/></w:style><w:style w:type="paragraph" w:styleId="Heading2"><w:name w:val="heading 2"/>'
+        "</w:style></w:styles>",
+        "word/document.xml": f'<w:document xmlns:w="{_WORD}"><w:body>{body}</w:body></w:document>',
+    }
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return packed.getvalue()

@@ -2,14 +2,21 @@
 What comes out of each kind of file.
 """
 
+import io
+import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from core.identity import Audience
+from core.ids import digest
 from core.records import Article
-from tests.unit.knowledge.shelf import pdf_with
-from tools.knowledge.formats import Document, read_document
-from tools.knowledge.read import Failure, read_articles
+from tests.unit.knowledge.shelf import docx_with, pdf_with
+from tools.knowledge.article import Failure, Terms
+from tools.knowledge.formats import Document, UnreadableError, read_document
+from tools.knowledge.read import read_articles
 
 
 def read(name: str, text: str) -> Document:
@@ -106,3 +113,116 @@ def test_every_article_of_the_arduino_help_centre_is_read(arduino: Path) -> None
 
     assert len(found) == 414
     assert all(isinstance(one, Article) for one in found)
+
+
+def test_a_word_document_keeps_its_title_and_headings() -> None:
+    content = docx_with(
+        ("Title", "Manual"), (None, "Press &amp; hold."), ("Heading2", "Reset"), (None, "For 5 s.")
+    )
+
+    document = read_document("manual.DOCX", content)
+
+    assert document.title == "Manual"
+    assert document.body == "# Manual\n\nPress & hold.\n\n## Reset\n\nFor 5 s.\n"
+
+
+def bomb() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", b" " * 201_000_000)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"PK\x03\x04 and then nothing", "damaged"),
+        (b"\xd0\xcf\x11\xe0 as Word writes what it has locked", "locked with a password"),
+        (docx_with((None, "<w:p>")), "damaged"),
+        (docx_with((None, " ")), "no text"),
+    ],
+)
+def test_a_word_document_that_cannot_be_read_says_why(content: bytes, why: str) -> None:
+    with pytest.raises(UnreadableError, match=why):
+        read_document("manual.docx", content)
+
+
+def test_a_word_document_that_unpacks_to_very_much_is_not_unpacked() -> None:
+    with pytest.raises(UnreadableError, match="more than 200 MB"):
+        read_document("manual.docx", bomb())
+
+
+@pytest.mark.parametrize(
+    ("expires", "moment"),
+    [
+        ("2026-12-31", datetime(2027, 1, 1, tzinfo=UTC)),
+        ("2026-12-31T18:00+01:00", datetime(2026, 12, 31, 17, tzinfo=UTC)),
+    ],
+)
+def test_an_article_says_for_whom_it_is_and_until_when(
+    tmp_path: Path, expires: str, moment: datetime
+) -> None:
+    (tmp_path / "a.md").write_text(
+        f"---\naudience: Internal\nlang: es\nexpires: {expires}\n---\n# A\n\napples", encoding="utf-8"
+    )
+    row = {
+        "id": "b",
+        "title": "B",
+        "body": "pears",
+        "audience": "internal",
+        "language": "es",
+        "expires": expires,
+    }
+    (tmp_path / "b.jsonl").write_bytes(msgspec.json.encode(row))
+
+    for one in read_articles(tmp_path, source="s"):
+        assert isinstance(one, Article)
+        assert (one.audience, one.language, one.expires_at) == (Audience.INTERNAL, "es", moment)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("audience: agents", "audience is public, customer or internal, not 'agents'"),
+        ("expires: soon", "expires is a day"),
+        ("expires: 2026-12-31T18:00", "with its offset"),
+        ("expires: 2026-02-30", "expires is a day"),
+    ],
+)
+def test_what_is_said_and_not_understood_keeps_the_article_out(tmp_path: Path, line: str, why: str) -> None:
+    (tmp_path / "a.md").write_text(f"---\n{line}\n---\n# A\n\napples", encoding="utf-8")
+
+    [failure] = read_articles(tmp_path, source="s")
+
+    assert isinstance(failure, Failure)
+    assert why in failure.why
+    assert failure.article_id == "a"
+
+
+def test_of_two_audiences_the_narrower_counts(tmp_path: Path) -> None:
+    for name in Audience:
+        (tmp_path / f"{name}.md").write_text(f"---\naudience: {name}\n---\napples", encoding="utf-8")
+    (tmp_path / "silent.md").write_text("apples", encoding="utf-8")
+
+    found = read_articles(tmp_path, source="s", terms=Terms(Audience.CUSTOMER, "de"))
+
+    assert {one.article_id: (one.audience, one.language) for one in found if isinstance(one, Article)} == {
+        "public": (Audience.CUSTOMER, "de"),
+        "customer": (Audience.CUSTOMER, "de"),
+        "internal": (Audience.INTERNAL, "de"),
+        "silent": (Audience.CUSTOMER, "de"),
+    }
+
+
+def test_the_hash_of_an_article_that_says_nothing_of_its_audience_is_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("apples", encoding="utf-8")
+
+    hashes = [
+        one.content_hash
+        for terms in (Terms(), Terms(Audience.CUSTOMER), Terms(expires_at=datetime(2027, 1, 1, tzinfo=UTC)))
+        for one in read_articles(tmp_path, source="s", terms=terms)
+        if isinstance(one, Article)
+    ]
+
+    assert len(set(hashes)) == 3
+    assert hashes[0] == digest("a", "apples", "", "", "en").hex()

@@ -154,7 +154,7 @@ async def test_old_builds_are_cleared_away(shelf: Shelf) -> None:
 
     left = [path.name for path in (shelf.data_dir / "knowledge" / DEFAULT_TENANT).iterdir()]
 
-    assert len(left) == 3  # the current one, the one before, and the pointer
+    assert len(left) == 5  # the current one, three before it, and the pointer
     assert (await shelf.knowledge.article(DEFAULT_TENANT, "only")) is not None
 
 

@@ -6,10 +6,11 @@ import pytest
 
 from agent.models.base import AnswerRestarted, ModelEvent, ModelFinished, TextDelta
 from agent.models.chain import ChainedModels
-from agent.models.scripted import ScriptedModel, says
+from agent.models.scripted import Line, ScriptedModel, says
 from core.clock import SystemClock
 from core.errors import NetworkFailed, RateLimited
 from core.resilience.deadline import Deadline
+from tests.fakes import FakeClock
 
 CLOCK = SystemClock()
 
@@ -52,3 +53,34 @@ async def test_the_last_models_failure_is_the_chains() -> None:
 def test_a_chain_without_models_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         ChainedModels((), clock=CLOCK)
+
+
+async def test_a_model_that_asks_for_patience_is_passed_over_for_so_long() -> None:
+    clock = FakeClock()
+    first = ScriptedModel((RateLimited(dependency="model", retry_after=30.0),), says("First.", piece=100))
+    second = ScriptedModel(says("Second.", piece=100))
+    chain = ChainedModels([first, second], clock=clock)
+
+    async def answer() -> list[ModelEvent]:
+        return [event async for event in chain.stream((), (), deadline=Deadline(clock, 5.0))]
+
+    texts = [(await answer())[0], (await answer())[0]]
+    asked_meanwhile = len(first.seen)
+    clock.advance(31.0)
+    texts.append((await answer())[0])
+
+    assert texts == [TextDelta("Second."), TextDelta("Second."), TextDelta("First.")]
+    assert asked_meanwhile == 1
+
+
+async def test_where_all_ask_for_patience_the_first_is_asked_again() -> None:
+    clock = FakeClock()
+    patience: tuple[Line, ...] = (RateLimited(dependency="model", retry_after=30.0),)
+    models = [ScriptedModel(patience), ScriptedModel(patience)]
+    chain = ChainedModels(models, clock=clock)
+
+    for _ in range(2):
+        with pytest.raises(RateLimited):
+            _ = [event async for event in chain.stream((), (), deadline=Deadline(clock, 5.0))]
+
+    assert [len(model.seen) for model in models] == [2, 2]

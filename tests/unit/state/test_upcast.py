@@ -22,7 +22,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=6,
 )
-KNOWN = {"v", "flow", "offer", "topic", "notes"}
+KNOWN = {"v", "flow", "offer", "topic", "notes", "pending", "waiting", "summary", "deployment"}
 UNKNOWN = st.dictionaries(NAMES.filter(lambda name: name not in KNOWN), VALUES, max_size=4)
 
 

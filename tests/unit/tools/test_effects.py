@@ -11,14 +11,15 @@ import pytest
 from core.errors import (
     CarelineError,
     ConcurrentAccess,
-    DependencyForbidsUs,
     DependencyRefusedUs,
     DependencyRejectedInput,
     DependencyTimeout,
     DependencyUnavailable,
     ExternalApiFailed,
     NetworkFailed,
+    NotFound,
     RateLimited,
+    ToolMisconfigured,
 )
 from core.identity import Caller, CallerKind
 from core.ids import receipt_for
@@ -119,31 +120,20 @@ async def test_a_promise_is_given_again_by_a_rerun_even_when_the_desk_is_back() 
     assert world.desk.tickets == []
 
 
-@pytest.mark.parametrize(
-    ("failure", "words"),
-    [
-        (DependencyRefusedUs("tickets"), "did not let me in"),
-        (DependencyForbidsUs("tickets"), "rights"),
-        (RateLimited("quota of this customer"), "No further tickets"),
-        (DependencyRejectedInput("tickets"), "a little more"),
-    ],
-)
-async def test_what_waiting_does_not_mend_is_said_at_once_and_not_promised(
-    failure: CarelineError, words: str
-) -> None:
+async def test_what_waiting_does_not_mend_is_said_at_once_and_not_promised() -> None:
     world = ToolWorld()
-    world.desk.failure = failure
+    world.desk.failure = RateLimited("quota of this customer")
 
     outcome = await world.call("open_ticket", LAMP)
 
     assert outcome.action.status is ActionStatus.FAILED
-    assert words in outcome.summary
+    assert "No further tickets" in outcome.summary
     assert outcome.outbox == ()
 
 
 async def test_a_failed_effect_is_tried_again_by_a_rerun() -> None:
     world = ToolWorld()
-    world.desk.failure = DependencyRefusedUs("tickets")
+    world.desk.failure = RateLimited("quota of this customer")
     await world.call("open_ticket", LAMP)
     world.desk.failure = None
 
@@ -152,7 +142,7 @@ async def test_a_failed_effect_is_tried_again_by_a_rerun() -> None:
     assert again.action.status is ActionStatus.SUCCEEDED
 
 
-async def test_the_same_problem_within_a_day_is_pointed_to_and_not_opened_twice() -> None:
+async def test_the_same_problem_is_asked_about_and_not_opened_twice() -> None:
     world = ToolWorld()
     await world.call("open_ticket", LAMP)
 
@@ -162,16 +152,16 @@ async def test_the_same_problem_within_a_day_is_pointed_to_and_not_opened_twice(
         world.tool_call(turn="turn_2"),
     )
 
-    assert status_of(outcome) == (ActionStatus.FAILED, "invalid_input", "duplicate")
+    assert status_of(outcome) == (ActionStatus.FAILED, "invalid_input", "similar")
     assert outcome.action.reference == "T-1"
     assert "T-1" in outcome.summary
     assert len(world.desk.tickets) == 1
 
 
-async def test_the_same_problem_after_a_day_is_a_new_ticket() -> None:
+async def test_the_same_problem_after_a_month_is_a_new_ticket() -> None:
     world = ToolWorld()
     await world.call("open_ticket", LAMP)
-    world.clock.advance(86_401)
+    world.clock.advance(30 * 86_400 + 1)
 
     outcome = await world.call("open_ticket", LAMP, world.tool_call(turn="turn_2"))
 
@@ -179,7 +169,8 @@ async def test_the_same_problem_after_a_day_is_a_new_ticket() -> None:
 
 
 async def test_another_customers_same_problem_is_no_duplicate() -> None:
-    world = ToolWorld()
+    ben = msgspec.structs.replace(ANNA, customer_id="cust_ben", email="ben@ben.example")
+    world = ToolWorld(ANNA, ben)
     await world.call("open_ticket", LAMP)
 
     outcome = await world.call("open_ticket", LAMP, world.tool_call(world.caller("cust_ben"), turn="turn_2"))
@@ -220,6 +211,74 @@ async def test_a_model_cannot_divert_the_answer_to_a_known_customers_ticket() ->
     await world.call("open_ticket", {**LAMP, "contact": "evil@evil.example"}, world.tool_call(caller))
 
     assert world.desk.contacts == ["anna@alvarez.example"]
+    assert world.directory.calls == 0
+
+
+@pytest.mark.parametrize("token_says", [None, "none yet", "a@x.example\r\nBcc: all@x.example"])
+async def test_a_known_customer_is_answered_at_the_directorys_address(token_says: str | None) -> None:
+    world = ToolWorld()
+    caller = dataclasses.replace(world.caller(), email=token_says)
+
+    await world.call("open_ticket", {**LAMP, "contact": "evil@evil.example"}, world.tool_call(caller))
+
+    assert world.desk.contacts == [ANNA.email]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        DependencyUnavailable("customers"),
+        DependencyTimeout("customers"),
+        DependencyRefusedUs("customers"),
+        RateLimited(dependency="customers"),
+        NotFound("no such customer"),
+        ToolMisconfigured("no such column"),
+    ],
+)
+async def test_a_customer_whose_address_nobody_can_tell_is_asked_for_it(failure: CarelineError) -> None:
+    world = ToolWorld()
+    world.directory.failure = failure
+
+    without = await world.call("open_ticket", LAMP)
+    right = await world.call("open_ticket", {**LAMP, "contact": "anna@home.example"})
+
+    assert status_of(without) == (ActionStatus.FAILED, "validation_error", "contact_missing")
+    assert "address" in without.summary
+    assert right.action.status is ActionStatus.SUCCEEDED
+    assert world.desk.contacts == ["anna@home.example"]
+
+
+@pytest.mark.parametrize("email", [None, "unknown", "anna@alvarez.example\nBcc: all@x.example"])
+async def test_a_customer_without_a_usable_address_on_file_is_asked_for_one(email: str | None) -> None:
+    world = ToolWorld(msgspec.structs.replace(ANNA, email=email))
+
+    without = await world.call("open_ticket", LAMP)
+
+    assert status_of(without) == (ActionStatus.FAILED, "validation_error", "contact_missing")
+
+
+async def test_a_directory_that_answers_with_somebody_else_gives_no_address() -> None:
+    world = ToolWorld()
+    world.directory.customers[ANNA.customer_id] = msgspec.structs.replace(ANNA, customer_id="cust_ben")
+
+    without = await world.call("open_ticket", LAMP)
+
+    assert status_of(without) == (ActionStatus.FAILED, "validation_error", "contact_missing")
+
+
+async def test_a_ticket_that_was_begun_is_not_begun_anew_when_the_address_cannot_be_told_any_more() -> None:
+    """The first run died while the desk was asked; the second cannot even plan."""
+    world = ToolWorld()
+    call = world.tool_call()
+    world.ledger.fails_to_finish = DependencyUnavailable("sql")
+    await world.call("open_ticket", LAMP, call)
+    world.ledger.fails_to_finish = None
+    world.directory.failure = DependencyUnavailable("customers")
+
+    again = await world.call("open_ticket", LAMP, call)
+
+    assert (again.action.status, again.action.reference) == (ActionStatus.SUCCEEDED, "T-1")
+    assert world.ledger.effects[("default", call.key)].status == "confirmed"
 
 
 async def test_a_visitor_sees_the_tickets_of_their_own_id_only() -> None:
@@ -438,7 +497,7 @@ async def test_a_handoff_asks_nobody_and_hands_over() -> None:
 
 async def test_words_alone_never_make_a_receipt() -> None:
     world = ToolWorld()
-    world.desk.failure = DependencyRefusedUs("tickets")
+    world.desk.failure = RateLimited("quota of this customer")
 
     outcome = await world.call("open_ticket", LAMP)
 

@@ -27,6 +27,7 @@ from core.errors import (
     StateSaveFailed,
     ToolMisconfigured,
 )
+from core.identity import Audience, Caller, CallerKind
 from core.messages import ActionStatus
 from core.telemetry.logging import StructuredErrorLogger, get_logger
 from core.telemetry.metrics import Metrics
@@ -46,6 +47,22 @@ async def test_a_found_passage_reaches_the_brain_with_what_is_needed_to_cite_it(
     assert outcome.is_ok
     assert outcome.passages[0].article_id == "returns"
     assert outcome.value["passages"][0]["text"] == "You can return anything within 30 days."
+
+
+@pytest.mark.parametrize(
+    ("kind", "audience"), [(CallerKind.CUSTOMER, Audience.CUSTOMER), (CallerKind.VISITOR, Audience.PUBLIC)]
+)
+async def test_articles_are_searched_for_whom_the_turn_is_for_whatever_the_call_says(
+    kind: CallerKind, audience: Audience
+) -> None:
+    world = ToolWorld()
+    caller = Caller(kind=kind, customer_id="cust_anna")
+
+    await world.call("search_knowledge", {"query": "lamp", "language": "es"}, caller=caller)
+    refused = await world.call("search_knowledge", {"query": "lamp", "audience": "internal"}, caller=caller)
+
+    assert world.knowledge.asked_as == [(audience, ("es",))]
+    assert not refused.is_ok
 
 
 async def test_a_tool_that_does_not_exist_is_refused_without_repeating_its_name() -> None:
@@ -227,9 +244,10 @@ async def test_a_validation_error_is_logged_without_traceback_and_without_the_va
     assert "ben.example" not in log.getvalue()
 
 
-async def test_an_outage_is_logged_as_an_error_with_traceback_and_ids(log: io.StringIO) -> None:
+async def test_an_outage_is_logged_as_an_error_with_its_cause_and_ids(log: io.StringIO) -> None:
     world = ToolWorld()
     world.knowledge.failure = DependencyUnavailable("knowledge")
+    world.knowledge.failure.__cause__ = OSError("nobody there")
 
     await world.call("search_knowledge", {"query": "lamp"})
 
@@ -237,7 +255,7 @@ async def test_an_outage_is_logged_as_an_error_with_traceback_and_ids(log: io.St
     assert event["level"] == "error"
     assert (event["tool"], event["dependency"]) == ("search_knowledge", "knowledge")
     assert (event["customer_id"], event["conversation_id"]) == ("cust_anna", "conv_1")
-    assert "Traceback" in event["exception"]
+    assert "OSError: nobody there" in event["exception"]
 
 
 async def test_every_call_is_counted() -> None:
@@ -279,3 +297,14 @@ async def test_a_call_outside_its_deadline_is_a_timeout() -> None:
 
     assert outcome.action.error_type == "timeout_error"
     assert world.knowledge.calls == 0
+
+
+@pytest.mark.parametrize(("locale", "language"), [("de-AT", "de"), ("EN", "en"), ("pt_BR", "pt")])
+async def test_articles_are_looked_for_in_the_customers_language(locale: str, language: str) -> None:
+    world = ToolWorld()
+
+    await world.call(
+        "search_knowledge", {"query": "lamp"}, dataclasses.replace(world.tool_call(), locale=locale)
+    )
+
+    assert world.knowledge.languages == [language]

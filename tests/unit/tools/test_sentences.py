@@ -6,7 +6,8 @@ import pytest
 
 from core.errors import ErrorContext, ErrorType
 from tests.tool_world import ToolWorld
-from tools.sentences import Case, case_of, error_sentence, sentence_for
+from tools.sentences import case_of, error_sentence, sentence_for
+from tools.wording.base import Case
 
 TOOLS = ("search_knowledge", "open_ticket", "find_tickets", "customer_info", "notify", "handoff", "unknown")
 
@@ -62,6 +63,15 @@ def test_a_refusal_of_our_credentials_is_not_blamed_on_the_customer() -> None:
 
     assert case_of(ours) is Case.OUR_PERMISSION
     assert case_of(theirs) is Case.PERMISSION
+
+
+def test_a_desk_that_lists_nothing_is_not_asked_for_patience() -> None:
+    by_mail = error_sentence(
+        "find_tickets", error(ErrorType.TOOL_CONFIGURATION_ERROR, reason="not_listed"), "en"
+    )
+
+    assert "by e-mail" in by_mail
+    assert "later" not in by_mail
 
 
 def test_an_unknown_language_falls_back_to_english() -> None:

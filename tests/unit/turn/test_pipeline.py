@@ -12,7 +12,7 @@ from agent.brain.base import Brain, BrainReply, Emitter, ToolCaller, TurnInput
 from agent.turn.inputs import ChatRequest, Delta, Drain, Finished, Submission, TurnEvent
 from agent.turn.pipeline import TurnPipeline, TurnPolicy
 from core.clock import SystemClock
-from core.errors import Conflict, DependencyTimeout, ErrorContext, ErrorType, NotFound
+from core.errors import Conflict, DependencyTimeout, ErrorContext, ErrorType, NotFound, StateLoadFailed
 from core.identity import Caller, CallerKind
 from core.messages import (
     Action,
@@ -23,10 +23,11 @@ from core.messages import (
     TurnResult,
     TurnStatus,
 )
+from core.resilience.deadline import time_left
 from state.sql.conversations import SqlConversationStore
 from state.sql.engine import Database
 from state.sql.migrate import upgrade
-from state.store import Lease, TurnCommit
+from state.store import Lease, Snapshot, TurnCommit
 from tools.protocol import ToolCall, ToolOutcome
 
 Respond = Callable[[TurnInput, ToolCaller, Emitter], Awaitable[BrainReply]]
@@ -218,6 +219,30 @@ async def test_a_turn_that_outlives_its_deadline_answers_with_what_it_has(
     assert "in time" in text_of(result)
 
 
+async def test_what_a_turn_asks_ends_with_it_and_what_it_commits_does_not(
+    store: SqlConversationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: dict[str, float] = {}
+
+    async def respond(turn: TurnInput, tools: ToolCaller, out: Emitter) -> BrainReply:
+        left["brain"] = time_left(1_000.0)
+        return BrainReply(text="Done.", state=turn.state, brain="embedded")
+
+    commit = store.commit
+
+    async def watched(turn: TurnCommit) -> Lease | None:
+        left["commit"] = time_left(1_000.0)
+        return await commit(turn)
+
+    monkeypatch.setattr(store, "commit", watched)
+    turns = pipeline(store, respond, deadline=5.0)
+    submitted = await turns.submit(say("Hello"))
+    await turns.wait("default", submitted.turn_id, seconds=5.0)
+
+    assert 0 < left["brain"] <= 5.0
+    assert left["commit"] == 1_000.0
+
+
 async def test_the_reply_is_exactly_what_was_streamed(store: SqlConversationStore) -> None:
     async def two_pieces(turn: TurnInput, tools: ToolCaller, out: Emitter) -> BrainReply:
         await out.text("Forget this.")
@@ -345,6 +370,34 @@ async def test_the_same_effect_of_a_repeated_turn_has_the_same_key(store: SqlCon
     assert first == again
 
 
+async def test_tools_know_the_senders_address_whoever_runs_the_turn(store: SqlConversationStore) -> None:
+    """No token is there when a sweeper takes the turn up: the address was stored with the message."""
+
+    async def asks(turn: TurnInput, tools: ToolCaller, out: Emitter) -> BrainReply:
+        await tools.call("open_ticket", {})
+        if not interrupted.is_set():
+            interrupted.set()
+            await asyncio.sleep(60)
+        return await echo(turn, tools, out)
+
+    interrupted = asyncio.Event()
+    tools = FakeTools()
+    dying = pipeline(store, asks, tools)
+    signed = replace(say("my bike is broken"), caller=replace(KIM, email="kim@shop.example"))
+    submission = await dying.submit(signed)
+    await interrupted.wait()
+    await dying.drain(0)
+    (lease,) = await store.claim_unanswered(limit=10)
+    living = pipeline(store, asks, tools)
+    living.resume(lease)
+    await living.wait("default", submission.turn_id, seconds=5)
+    without = await living.submit(say("and now?", to=submission.conversation_id))
+    await living.wait("default", without.turn_id, seconds=5)
+
+    assert [call.caller.email for call in tools.calls] == ["kim@shop.example", "kim@shop.example", None]
+    assert {call.caller.kind for call in tools.calls} == {CallerKind.CUSTOMER}
+
+
 async def test_a_slip_in_the_arguments_moves_no_key(store: SqlConversationStore) -> None:
     class PickyTools(FakeTools):
         async def call(self, name: str, arguments: Mapping[str, Any], call: ToolCall) -> ToolOutcome:
@@ -384,6 +437,40 @@ async def test_a_commit_that_nobody_took_is_tried_again(database: Database) -> N
     result = await answer(pipeline(BusyStore(database, owner="one", lease_seconds=5), echo), say("hello"))
 
     assert text_of(result) == "You said: hello"
+
+
+async def test_a_turn_that_failed_is_run_again_for_who_asks_again_and_not_when_its_lease_runs_out(
+    database: Database,
+) -> None:
+    class AwayOnce(SqlConversationStore):
+        loads = 0
+        refused_releases = 1
+        releases = 0
+
+        async def load(self, lease: Lease, *, history_messages: int) -> Snapshot:
+            self.loads += 1
+            if self.loads == 1:
+                raise StateLoadFailed("nobody has it")
+            return await super().load(lease, history_messages=history_messages)
+
+        async def release(self, lease: Lease) -> bool:
+            self.releases += 1
+            if self.refused_releases:
+                self.refused_releases -= 1
+                return False
+            return await super().release(lease)
+
+    store = AwayOnce(database, owner="one", lease_seconds=3600)
+    turns = pipeline(store, echo)
+    with pytest.raises(StateLoadFailed):
+        await answer(turns, say("hello", as_id="1"))
+
+    result = await answer(turns, say("hello", as_id="1"))
+
+    await asyncio.gather(*turns._running)
+
+    assert text_of(result) == "You said: hello"
+    assert store.releases == 2  # the one that was heard was the last
 
 
 async def test_a_turn_that_a_repeated_commit_names_again_is_run_once(database: Database) -> None:

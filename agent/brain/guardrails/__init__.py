@@ -1,0 +1,1 @@
+"""What is looked at before a brain answers and before its answer leaves."""

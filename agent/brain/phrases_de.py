@@ -1,0 +1,90 @@
+"""The embedded brain's own words in German."""
+
+from agent.brain.phrase_fields import Phrases
+
+GERMAN = Phrases(
+    greeting="Guten Tag! Wie kann ich Ihnen helfen?",
+    how_are_you="Mir geht es gut, danke. Wie kann ich Ihnen helfen?",
+    thanks="Gern geschehen. Kann ich sonst noch etwas für Sie tun?",
+    bye="Auf Wiedersehen, und danke für Ihre Nachricht.",
+    identity="Ich bin der automatische Support-Assistent von {company}: ein Programm, kein Mensch.",
+    abilities=(
+        "Ich kann Fragen aus den Hilfeartikeln beantworten, Ihre Bestellungen und Ihr Konto nachsehen, ein "
+        "Support-Ticket öffnen und Ihnen sagen, wie es um Ihre Tickets steht, Ihnen etwas als Nachricht senden oder "
+        "Sie an einen Menschen weitergeben."
+    ),
+    nothing_said="Ich habe darin keine Frage gefunden. Was möchten Sie wissen?",
+    unknown="Das weiß ich nicht: Ich habe in den Hilfeartikeln nichts gefunden, worauf ich mich verlassen könnte.",
+    unknown_among_others="Hierauf weiß ich keine Antwort: „{question}“",
+    perhaps="Ich bin nicht sicher, ob Sie das meinen, aber vielleicht hilft es:",
+    did_you_mean="Ich bin nicht sicher, ob ich Sie verstanden habe. Geht es um eines davon?",
+    none_of_these="Nichts davon",
+    cut_short="Das ist ein Teil der Liste; vollständig steht sie im Artikel.",
+    other_language="Das habe ich auf {language} gefunden:",
+    language_names={"en": "Englisch", "de": "Deutsch", "es": "Spanisch", "fr": "Französisch"},
+    offer="Soll ich dazu ein Ticket öffnen oder Sie an einen Menschen weitergeben?",
+    offer_person="Soll ich Sie an einen Menschen weitergeben?",
+    offer_contact="Sie erreichen uns auch hier: {address}",
+    offer_declined="In Ordnung. Kann ich sonst noch etwas für Sie tun?",
+    nothing_to_confirm="Ich bin nicht sicher, wozu Sie zustimmen. Was kann ich für Sie tun?",
+    ticket_opening="Ich öffne ein Ticket für Sie.",
+    ask_subject="Worum geht es, in wenigen Worten?",
+    ask_description="Bitte beschreiben Sie, was geschehen ist und was wir tun sollen.",
+    ask_contact="Unter welcher E-Mail-Adresse können wir Ihnen antworten?",
+    contact_invalid="Das sieht nicht wie eine E-Mail-Adresse aus.",
+    description_short="Das ist etwas kurz für die Menschen, die daran arbeiten werden.",
+    ticket_cancelled="In Ordnung, es wurde kein Ticket geöffnet.",
+    nothing_to_cancel=(
+        "Es läuft gerade nichts, was ich abbrechen könnte. Wenn Sie eine Bestellung oder einen Vertrag meinen, sagen "
+        "Sie mir bitte, welchen."
+    ),
+    back_to_ticket="Zurück zu Ihrem Ticket:",
+    add_or_another="Soll ich es zu Ticket {reference} hinzufügen oder ein weiteres öffnen?",
+    orders_none="Ich sehe keine Bestellungen in Ihrem Konto.",
+    order_unknown=(
+        "Ich sehe keine Bestellung mit dieser Nummer in Ihrem Konto. Könnten Sie sie prüfen? Das sind Ihre neuesten:"
+    ),
+    order="Bestellung {order_id} ({items}): {status}",
+    order_placed="aufgegeben am {date}",
+    order_total="insgesamt {amount} {currency}",
+    order_expected="erwartet am {date}",
+    order_tracking="Sendungsnummer {number}",
+    date="{day}. {month} {year}",
+    months=(
+        "Januar",
+        "Februar",
+        "März",
+        "April",
+        "Mai",
+        "Juni",
+        "Juli",
+        "August",
+        "September",
+        "Oktober",
+        "November",
+        "Dezember",
+    ),
+    profile_heading="Das ist über Sie gespeichert:",
+    profile_labels={
+        "customer_id": "Kundennummer",
+        "name": "Name",
+        "email": "E-Mail",
+        "phone": "Telefon",
+        "locale": "Sprache",
+        "timezone": "Zeitzone",
+    },
+    profile_undeliverable="{value} (Nachrichten dorthin kommen zurück)",
+    ticket_line="{reference}, „{subject}“: {status}, letzte Änderung am {updated}",
+    ticket_statuses={"open": "offen", "pending": "wartet auf eine Antwort", "solved": "gelöst"},
+    notify_subject="Was wir Ihnen senden sollten",
+    notify_what="Was soll ich Ihnen senden? Stellen Sie mir zuerst Ihre Frage, dann kann ich Ihnen die Antwort senden.",
+    notify_nothing="Ich habe noch nichts, was ich Ihnen senden könnte, denn ich habe keine Antwort gefunden.",
+    handoff_reason="Der Kunde möchte mit einem Menschen sprechen.",
+    say_ticket="Ticket öffnen",
+    say_person="Mit einem Menschen sprechen",
+    say_no="Nein, danke",
+    say_cancel="Abbrechen",
+    say_retry="Noch einmal versuchen",
+    say_add="Zu diesem Ticket hinzufügen",
+    say_another="Ein weiteres öffnen",
+)

@@ -1,0 +1,1 @@
+"""A company's own intents: examples read, a classifier trained, its weights served."""

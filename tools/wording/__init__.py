@@ -1,0 +1,1 @@
+"""What customers read about tools, one language a file."""
