@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from core.errors import CarelineError, DependencyUnavailable
+from core.errors import CarelineError
 from core.http import make_client
 from core.resilience.degradation import GracefulDegradationHandler
 from core.resilience.guard import Guard
 from core.settings import Settings
 from core.telemetry.logging import get_logger
-from tools.knowledge.embed import OpenableEmbedder, load_embedder
+from tools.knowledge.embed import OpenableEmbedder
 from tools.knowledge.embed_endpoint import EndpointEmbedder
-from tools.knowledge.embed_folder import FolderEmbedder
+from tools.knowledge.embed_folder import local_embedder
 
 log = get_logger(__name__)
 
@@ -28,7 +28,7 @@ async def make_embedder(
     None where nothing can make vectors: the semantic extra is not installed.
 
     Raises:
-        DependencyUnavailable: ("vectors") the settings name a folder that has no model in it that can be used.
+        ToolMisconfigured, DependencyUnavailable: as `tools.knowledge.embed_folder.local_embedder`.
     """
     if settings.embedder_url is not None:
         key = settings.embedder_key.get_secret_value() if settings.embedder_key else None
@@ -48,14 +48,7 @@ async def make_embedder(
             dimension=settings.embedder_dimensions or 0,
             asks_for_dimension=settings.embedder_shortens,
         )
-    embedder = load_embedder(threads=threads)
-    if settings.embedder_folder is None:
-        return embedder
-    if embedder is None:
-        raise DependencyUnavailable(
-            "vectors", "CARELINE_EMBEDDER_FOLDER needs the extra: pip install 'careline[semantic]'"
-        )
-    return await asyncio.to_thread(FolderEmbedder, settings.embedder_folder, threads=threads)
+    return await asyncio.to_thread(local_embedder, settings.embedder_folder, threads=threads)
 
 
 async def open_embedder(

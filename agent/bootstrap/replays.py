@@ -40,8 +40,8 @@ from core.settings import Settings
 from core.telemetry.logging import configure_logging
 from core.virtual_time import VirtualClock, VirtualLoop
 from state.opening import empty_record, is_in_process
-from tools.knowledge.embed import OnnxEmbedder, OpenableEmbedder, load_embedder
-from tools.knowledge.embed_folder import FolderEmbedder
+from tools.knowledge.embed import OnnxEmbedder, OpenableEmbedder
+from tools.knowledge.embed_folder import local_embedder
 from tools.knowledge.indexer import Indexer
 from tools.knowledge.search import LocalKnowledge
 
@@ -294,5 +294,4 @@ async def _fresh_embedder(settings: Settings) -> OpenableEmbedder | None:
 
 @cache
 def _loaded_embedder(folder: Path | None) -> OnnxEmbedder | None:
-    embedder = load_embedder()
-    return embedder if folder is None or embedder is None else FolderEmbedder(folder)
+    return local_embedder(folder)

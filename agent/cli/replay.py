@@ -13,11 +13,12 @@ import msgspec
 import typer
 
 from agent.cli.common import err, explained, fail, settings_or_exit
+from agent.cli.import_log import tell_broken
 from agent.cli.replay_gate import FailOn, GitHub, JUnitFile, ReplayGate, ReportFile
 from agent.cli.replay_tables import print_matrix, print_summary
 from agent.cli.replaying import Replaying, replayed, replayed_matrix
 from agent.replay.faults import Fault, read_plan
-from agent.replay.formats import LogUnreadable, Mapped, read_log, read_mapping
+from agent.replay.formats import BrokenLines, LogUnreadable, Mapped, read_log, read_mapping
 from agent.replay.log import RecordedConversation
 from agent.replay.matrix import pairs, singles
 from agent.replay.plan import Mode, ReplayPlan
@@ -64,6 +65,9 @@ def replay_logs(
     mapping: Annotated[
         Path | None, typer.Option(help="YAML that says where a log of another form has its messages.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first line that cannot be read.")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Replay only the first N conversations.")] = None,
     seed: Annotated[int, typer.Option(help="All that is left to chance comes from it.")] = 0,
     clock: Annotated[
@@ -116,8 +120,8 @@ def replay_logs(
 
     Without --against it runs in processes of its own on scratch databases, with the articles of the configured one and its
     customers; tickets and notifications go nowhere. Writes one JSON line per turn to turns.jsonl, the totals to summary.json and
-    what was asked for to run.json. Exit code 1 when a threshold of --fail-on is crossed; without it, when a turn got no answer or
-    broke a rule.
+    what was asked for to run.json. Lines that cannot be read are named by file and number and left out. Exit code 1 when a
+    threshold of --fail-on is crossed; without it, when a turn got no answer or broke a rule.
     """
     if against is not None:
         if not against.startswith(("http://", "https://")):
@@ -132,11 +136,15 @@ def replay_logs(
         fail_on, junit=junit, github=github, report=report, logs=logs, is_matrix=matrix is not None
     )
     settings = settings_or_exit(log_level="error")
-    log = _Log(logs, mapping, limit)
+    broken = BrokenLines()
+    log = _Log(logs, mapping, limit, None if strict else broken)
     try:
         seen = survey(log)
     except LogUnreadable as exc:
         fail(str(exc), next_step=getattr(exc, "next_step", _FORMATS_STEP))
+    tell_broken(broken)
+    if not seen.conversations:
+        fail("No conversation could be read.", next_step=_FORMATS_STEP)
     now = datetime.now(UTC)
     plan = ReplayPlan(
         mode="against" if against is not None else _MODES[mode],
@@ -177,16 +185,19 @@ _MODES: dict[HowLive, Mode] = {HowLive.LIVE: "live", HowLive.STUBBED: "stubbed"}
 
 
 class _Log:
-    """All conversations of all files, read anew each time."""
+    """All conversations of all files, read anew each time. `broken` hears of what cannot be read; None: the first ends it."""
 
-    def __init__(self, files: list[Path], mapping: Path | None, limit: int | None) -> None:
+    def __init__(
+        self, files: list[Path], mapping: Path | None, limit: int | None, broken: BrokenLines | None
+    ) -> None:
         self._files = files
         self._mapping = mapping
         self._limit = limit
+        self._broken = broken
 
     def __iter__(self) -> Iterator[RecordedConversation]:
         mapped: Mapped | None = read_mapping(self._mapping) if self._mapping is not None else None
-        everything = (one for file in self._files for one in read_log(file, mapped))
+        everything = (one for file in self._files for one in read_log(file, mapped, broken=self._broken))
         return islice(everything, self._limit)
 
 

@@ -34,7 +34,8 @@ from agent.replay.report import Summary
 from agent.replay.run_folder import RunFolder, Survey, described
 from agent.replay.shards import Shards, cut
 from core.settings import Settings
-from tools.knowledge.embed import load_embedder
+from core.whole_files import written_whole
+from tools.knowledge.embed_folder import local_embedder
 
 _ON_A_CLUSTER = 64
 """Shards that are under way; more would only be memory here."""
@@ -67,10 +68,10 @@ class Replaying:
         self._dask = dask
 
     def expectations(self) -> Expectations | None:
-        """Raises ExpectationsUnusable."""
-        return (
-            read_expectations(self.expected, embedder=load_embedder()) if self.expected is not None else None
-        )
+        """Raises ExpectationsUnusable; ToolMisconfigured and DependencyUnavailable as `local_embedder`."""
+        if self.expected is None:
+            return None
+        return read_expectations(self.expected, embedder=local_embedder(self.settings.embedder_folder))
 
     def dependencies(self, plan: ReplayPlan) -> Sequence[str]:
         from agent.bootstrap import dependencies_of
@@ -135,9 +136,8 @@ def replayed_matrix(
 
 
 def _write_matrix(folder: Path, done: Sequence[dict[str, Any]]) -> None:
-    unfinished = folder / "matrix.json.part"
-    unfinished.write_text(json.dumps(done, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.replace(folder / "matrix.json")
+    with written_whole(folder / "matrix.json") as file:
+        file.write(json.dumps(done, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
 def _run(

@@ -2,8 +2,6 @@
 What is served in one environment, as last read: held in memory, and in a file for a start while SQL is away.
 """
 
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import msgspec
 from agent.control.ports import ControlRows, ControlStore
 from core.control_records import Deployment, DeploymentStatus, ModelProvider
 from core.telemetry.logging import get_logger
+from core.whole_files import written_whole
 
 _FILE = "deployments.json"
 
@@ -71,12 +70,8 @@ class LastKnown:
 
     def write(self, tenants: Mapping[str, Served]) -> None:
         """All at once: a reader finds the old or the new. What fails is logged: SQL knows it all."""
-        new = self._path.with_name(f"{_FILE}.{secrets.token_hex(4)}")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with written_whole(self._path) as file:
                 file.write(msgspec.json.encode(_Kept(self._environment, dict(tenants))))
-            new.replace(self._path)
         except OSError as exc:
             _log.warning("deployments.file_not_written", error=str(exc))
-            new.unlink(missing_ok=True)

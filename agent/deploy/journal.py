@@ -17,8 +17,8 @@ from typing import Any, Literal
 import msgspec
 
 from agent.deploy.declared import Address
-from agent.deploy.record import sync_folder
 from core.errors import DataIntegrityFailed
+from core.whole_files import sync_folder
 
 FILE = "journal.jsonl"
 

@@ -5,7 +5,6 @@ them again.
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 
 from core.errors import DataIntegrityFailed
+from core.whole_files import written_whole
 
 _FILE = "made.json"
 _SCRYPT_COST = 2**14
@@ -76,30 +76,9 @@ class DeployRecord:
         self._kept.secrets.pop(id, None)
 
     def save(self, folder: Path) -> None:
-        write_whole(folder / _FILE, msgspec.json.format(msgspec.json.encode(self._kept), indent=1) + b"\n")
+        with written_whole(folder / _FILE, is_synced=True) as file:
+            file.write(msgspec.json.format(msgspec.json.encode(self._kept), indent=1) + b"\n")
 
     def _digest(self, written: Mapping[str, Any]) -> str:
         said = json.dumps(written, sort_keys=True).encode()
         return hashlib.scrypt(said, salt=bytes.fromhex(self._kept.salt), n=_SCRYPT_COST, r=8, p=1).hex()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Old or new after a crash, never half; for its owner's eyes."""
-    beside = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """So that a name in it outlives a crash of the machine, where the system can do that."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

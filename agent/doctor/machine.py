@@ -16,9 +16,9 @@ from core.http import make_client
 from core.resilience.guard import Guard, GuardPolicy
 from core.resilience.retry import RetryPolicy
 from core.settings import Settings
-from tools.knowledge.embed import OpenableEmbedder, load_embedder
+from tools.knowledge.embed import OpenableEmbedder
 from tools.knowledge.embed_endpoint import EndpointEmbedder
-from tools.knowledge.embed_folder import FolderEmbedder
+from tools.knowledge.embed_folder import local_embedder
 
 
 async def check_folder(settings: Settings) -> Finding:
@@ -77,21 +77,13 @@ async def embedder_of(settings: Settings) -> AsyncIterator[OpenableEmbedder | No
     The one that the settings name, not opened; None where none is installed.
 
     Raises:
-        ToolMisconfigured: the extra is missing that the settings want.
-        DependencyUnavailable: ("vectors") the folder has no model in it that can be used.
+        ToolMisconfigured, DependencyUnavailable: as `tools.knowledge.embed_folder.local_embedder`.
     """
     if settings.embedder_url is not None:
         async with _endpoint(settings, settings.embedder_url) as endpoint:
             yield endpoint
         return
-    packaged = await in_thread(load_embedder)
-    folder = settings.embedder_folder
-    if folder is None:
-        yield packaged
-    elif packaged is None:
-        raise ToolMisconfigured("CARELINE_EMBEDDER_FOLDER needs the extra `semantic`")
-    else:
-        yield await in_thread(partial(FolderEmbedder, folder))
+    yield await in_thread(partial(local_embedder, settings.embedder_folder))
 
 
 @asynccontextmanager

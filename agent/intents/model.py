@@ -18,6 +18,7 @@ import numpy.typing as npt
 from agent.brain.own_intents import ScoredIntent, Service
 from agent.intents.terms import Floats, Vocabulary
 from core.errors import DataIntegrityFailed
+from core.whole_files import SHARED, written_whole
 
 _MAGIC = b"careline-intents"
 _FORMAT = 1
@@ -140,13 +141,11 @@ class IntentModel:
         head = msgspec.msgpack.encode(_Head(_FORMAT, self.manifest, self._weights.nearness, tuple(places)))
         opening = _MAGIC + len(head).to_bytes(_LENGTH_BYTES, "big") + head
         checksum = hashlib.sha256()
-        beside = path.with_name(f"{path.name}.part")
-        with beside.open("wb") as file:
+        with written_whole(path, mode=SHARED) as file:
             for piece in map(_filled, (opening, *(array.tobytes() for array in arrays.values()))):
                 checksum.update(piece)
                 file.write(piece)
             file.write(checksum.digest())
-        beside.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Self:

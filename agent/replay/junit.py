@@ -8,6 +8,7 @@ else a turn's case has to tell stands in its `system-out`. Written turn by turn:
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from xml.sax.saxutils import escape, quoteattr
 
 from agent.replay.changes import TITLES, Change
@@ -23,29 +24,27 @@ JudgedTurn = tuple[str, TimedTurn, tuple[Change, ...]]
 
 def write_junit(file: Path, verdicts: Sequence[Verdict], turns: Iterable[JudgedTurn]) -> None:
     failing = frozenset().union(*(verdict.kinds for verdict in verdicts if verdict.is_crossed))
-    body = file.with_name(f"{file.name}.part")
     cases = failures = 0
-    with body.open("w", encoding="utf-8", newline="\n") as out:
+    with TemporaryFile("w+", encoding="utf-8", newline="\n") as body:
         for cell, turn, found in turns:
             bad = [change for change in found if change.kind in failing]
             other = [change for change in found if change.kind not in failing]
             cases += 1
             failures += bool(bad)
-            out.write(_turn_case(cell, turn, bad, other))
-    crossed = sum(verdict.is_crossed for verdict in verdicts)
-    with file.open("w", encoding="utf-8", newline="\n") as out:
-        out.write('<?xml version="1.0" encoding="UTF-8"?>\n')
-        out.write(
-            f'<testsuites name="{_SUITE}" tests="{len(verdicts) + cases}" failures="{crossed + failures}">\n'
-        )
-        out.write(f'<testsuite name="thresholds" tests="{len(verdicts)}" failures="{crossed}">\n')
-        out.writelines(_threshold_case(verdict) for verdict in verdicts)
-        out.write("</testsuite>\n")
-        out.write(f'<testsuite name="turns" tests="{cases}" failures="{failures}">\n')
-        with body.open(encoding="utf-8") as written:
-            out.writelines(written)
-        out.write("</testsuite>\n</testsuites>\n")
-    body.unlink()
+            body.write(_turn_case(cell, turn, bad, other))
+        crossed = sum(verdict.is_crossed for verdict in verdicts)
+        with file.open("w", encoding="utf-8", newline="\n") as out:
+            out.write('<?xml version="1.0" encoding="UTF-8"?>\n')
+            out.write(
+                f'<testsuites name="{_SUITE}" tests="{len(verdicts) + cases}" failures="{crossed + failures}">\n'
+            )
+            out.write(f'<testsuite name="thresholds" tests="{len(verdicts)}" failures="{crossed}">\n')
+            out.writelines(_threshold_case(verdict) for verdict in verdicts)
+            out.write("</testsuite>\n")
+            out.write(f'<testsuite name="turns" tests="{cases}" failures="{failures}">\n')
+            body.seek(0)
+            out.writelines(body)
+            out.write("</testsuite>\n</testsuites>\n")
 
 
 def _threshold_case(verdict: Verdict) -> str:

@@ -24,6 +24,7 @@ from agent.replay.report import Summary
 from agent.replay.rows import Finding, ReplayedTurn
 from agent.replay.shards import ShardFolder
 from core.errors import InvalidInput
+from core.whole_files import written_whole
 
 
 class OtherRun(InvalidInput):
@@ -123,14 +124,12 @@ class RunFolder:
             DependencyUnavailable: ("vectors") meanings are to be compared, and the model does not run.
         """
         summary = Summary()
-        unfinished = self.turns.with_suffix(".part")
         encoder = msgspec.json.Encoder()
-        with unfinished.open("wb") as rows, (self.path / "timings.jsonl").open("wb") as timings:
+        with written_whole(self.turns) as rows, written_whole(self.path / "timings.jsonl") as timings:
             for row, timing in _held(self.shards.rows(), expectations):
                 rows.write(encoder.encode(row) + b"\n")
                 timings.write(encoder.encode(timing) + b"\n")
                 summary.add(row)
-        unfinished.replace(self.turns)
         (self.path / "summary.json").write_text(_json(summary.as_dict()), encoding="utf-8")
         shutil.rmtree(self.shards.path)
         shutil.rmtree(self.data_dir, ignore_errors=True)

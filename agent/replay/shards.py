@@ -5,7 +5,6 @@ A shard whose file is there is done, in this run or in one that was killed befor
 worked on.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from itertools import groupby, islice
@@ -18,6 +17,7 @@ from agent.replay.log import RecordedConversation
 from agent.replay.plan import Shard, ShardResult, Timing
 from agent.replay.rows import ReplayedTurn
 from core.errors import InternalFailure
+from core.whole_files import written_whole
 
 Work = Callable[[Shard], ShardResult]
 
@@ -55,13 +55,9 @@ class ShardFolder:
         return self._file(number).exists()
 
     def keep(self, number: int, result: ShardResult) -> None:
-        unfinished = self._file(number).with_suffix(f".{os.getpid()}.part")
-        with unfinished.open("wb") as file:
+        with written_whole(self._file(number), is_synced=True) as file:
             for row, timing in zip(result.rows, result.timings, strict=True):
                 file.write(msgspec.json.encode((row, timing)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self._file(number))
 
     def rows(self) -> Iterator[tuple[ReplayedTurn, Timing]]:
         """Of all shards, in the log's order."""

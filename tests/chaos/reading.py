@@ -51,8 +51,12 @@ def waiting(record: PostgresServer, cache: RedisServer) -> list[str]:
     with record.connection("careline") as sql:
         for (name,) in sql.execute("SELECT conversation_id FROM conversations WHERE answered < last_user"):
             found.append(f"{name} is not answered")
-        for key, status in sql.execute("SELECT key, status FROM outbox WHERE status NOT IN ('done', 'sent')"):
-            found.append(f"outbox {key} {status}")
+        for row in sql.execute(
+            "SELECT key, status, attempts, error, due_at - (extract(epoch FROM now()) * 1000000)::bigint, lease_owner"
+            " FROM outbox WHERE status NOT IN ('done', 'sent')"
+        ):
+            key, status, attempts, error, due, owner = row
+            found.append(f"outbox {key} {status} in {due / 1e6:.1f} s after {attempts} ({error}), held by {owner}")
     return found + journaled(cache)
 
 

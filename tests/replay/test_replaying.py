@@ -75,6 +75,22 @@ def test_a_wrong_plan_is_named_by_line_and_field_and_nothing_is_replayed(shop: S
     assert not (shop.folder / "wrong/turns.jsonl").exists()
 
 
+def test_lines_that_cannot_be_read_are_named_and_the_others_are_replayed(shop: Shop) -> None:
+    log = shop.folder / "torn.jsonl"
+    whole = shop.log(2, turns=1).read_bytes().splitlines(keepends=True)
+    log.write_bytes(whole[0] + b'{"id": "half", "mess\n' + whole[1])
+
+    said = shop.replay(str(log), "--out", "torn", "--processes", "1")
+
+    assert "torn.jsonl, line 2:" in said
+    assert "1 line could not be read" in said
+    assert [row["conversation"] for row in rows(shop.folder / "torn")] == ["talk-0", "talk-1"]
+
+    said = shop.replay(str(log), "--strict", "--out", "strict", "--processes", "1", expected=1)
+    assert "torn.jsonl, line 2:" in said
+    assert not (shop.folder / "strict").exists()
+
+
 def test_a_killed_run_is_resumed_and_has_every_conversation_once(shop: Shop) -> None:
     log = str(shop.log(12))
     out, whole = shop.folder / "killed", shop.folder / "unkilled"

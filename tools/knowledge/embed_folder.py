@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from core.errors import DependencyUnavailable
-from tools.knowledge.embed import DEPENDENCY, OnnxEmbedder, SentenceModel
+from core.errors import DependencyUnavailable, ToolMisconfigured
+from tools.knowledge.embed import DEPENDENCY, OnnxEmbedder, SentenceModel, load_embedder
 
 _MODELS = ("model.onnx", "onnx/model.onnx", "model_quantized.onnx", "onnx/model_quantized.onnx")
 _MOST_TOKENS = 512
@@ -37,6 +37,23 @@ class FolderEmbedder(OnnxEmbedder):
 
     def _files(self) -> SentenceModel:
         return self._model_files
+
+
+def local_embedder(folder: Path | None, *, threads: int = 1) -> OnnxEmbedder | None:
+    """
+    The model in `folder`, else the packaged one, neither opened; None where the semantic extra is not installed. Blocks while it
+    reads the folder.
+
+    Raises:
+        ToolMisconfigured: the extra is missing, and a folder is wanted.
+        DependencyUnavailable: ("vectors") as `FolderEmbedder`.
+    """
+    packaged = load_embedder(threads=threads)
+    if folder is None:
+        return packaged
+    if packaged is None:
+        raise ToolMisconfigured("CARELINE_EMBEDDER_FOLDER needs the extra: pip install 'careline[semantic]'")
+    return FolderEmbedder(folder, threads=threads)
 
 
 def read_model(folder: Path) -> SentenceModel:

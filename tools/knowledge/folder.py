@@ -16,6 +16,7 @@ from pathlib import Path
 
 from core.errors import DependencyUnavailable
 from core.ids import derived_id
+from core.whole_files import SHARED, written_whole
 from tools.knowledge.index import DEPENDENCY, read_manifest
 
 _POINTER = "current"
@@ -86,9 +87,8 @@ class IndexFolder:
 
     def switch_to(self, build: Path) -> None:
         """Make one of the builds the current one."""
-        pointer = self.path / f".{_POINTER}-{build.name}"
-        pointer.write_text(build.name, encoding="utf-8")
-        pointer.replace(self.path / _POINTER)
+        with written_whole(self.path / _POINTER, mode=SHARED) as pointer:
+            pointer.write(build.name.encode())
 
     def _publish(self, unfinished: Path) -> None:
         build = self.path / f"{read_manifest(unfinished).version}-{unfinished.name.removeprefix(_UNFINISHED)}"

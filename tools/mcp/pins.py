@@ -4,14 +4,12 @@ Which form of each outside tool is allowed: the digest in the settings, else the
 A tool that changes after it was allowed (a "rug pull") stays refused until somebody allows its new form.
 """
 
-import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from core.telemetry.logging import get_logger
+from core.whole_files import written_whole
 
 _FILE = "mcp-tools.json"
 _log = get_logger(__name__)
@@ -50,13 +48,6 @@ class Pins:
 
     def allow(self, server: str, tool: str, digest: str) -> None:
         pins = {**self.known(), f"{server}/{tool}": digest}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=self._path.parent, delete=False, encoding="utf-8") as written:
-            json.dump(pins, written, indent=1, sort_keys=True)
-        try:
-            os.replace(written.name, self._path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(written.name)
-            raise
+        with written_whole(self._path) as file:
+            file.write(json.dumps(pins, indent=1, sort_keys=True).encode())
         _log.info("mcp.tool_allowed", server=server, tool=tool, digest=digest)
