@@ -34,7 +34,7 @@ from state.store import CallGuard, TurnEvents
 if TYPE_CHECKING:
     from state.redis.copy import RedisStateCopy
     from state.redis.journal import RedisJournal
-    from state.redis.opening import RedisStores
+    from state.redis.opening import OpensRedis, RedisStores
     from state.redis.probes import RedisProbePermits
 
 
@@ -135,9 +135,11 @@ async def open_state(
     clock: Clock,
     owner: str,
     interference: Interference | None = None,
+    redis_clients: "OpensRedis | None" = None,
 ) -> AsyncIterator[OpenState]:
     """
     Connects to nothing yet: what is down is found out when it is first asked. `owner` names this replica in its leases.
+    `redis_clients` gives another Redis than the one at the settings' address.
     """
     async with AsyncExitStack() as closing:
 
@@ -160,7 +162,9 @@ async def open_state(
         customers_database = opened(settings.customers_database_url, "customers")
         tickets_database = opened(settings.tickets_database_url, "tickets")
         events: TurnEvents = SqlTurnEvents(database, clock=clock)
-        in_redis = await _open_redis(settings, owner=owner, closing=closing)
+        in_redis = await _open_redis(
+            settings, owner=owner, clock=clock, clients=redis_clients, closing=closing
+        )
         if in_redis is not None:
             events = RecoveringTurnEvents(in_redis.events, events, clock=clock)
         copy = in_redis.copy if in_redis is not None else None
@@ -206,10 +210,22 @@ async def open_state(
         )
 
 
-async def _open_redis(settings: Settings, *, owner: str, closing: AsyncExitStack) -> "RedisStores | None":
+async def _open_redis(
+    settings: Settings,
+    *,
+    owner: str,
+    clock: Clock,
+    clients: "OpensRedis | None",
+    closing: AsyncExitStack,
+) -> "RedisStores | None":
     if settings.redis_url is None:
         return None
     # The client takes 6 MB, which nobody without Redis needs.
+    from state.redis.client import open_redis
     from state.redis.opening import open_redis_stores
 
-    return await closing.enter_async_context(open_redis_stores(settings.redis_url, settings, owner=owner))
+    return await closing.enter_async_context(
+        open_redis_stores(
+            settings.redis_url, settings, owner=owner, clock=clock, clients=clients or open_redis
+        )
+    )

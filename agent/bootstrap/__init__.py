@@ -16,7 +16,13 @@ from agent.bootstrap.flows import check_flows
 from agent.bootstrap.intents import evaluate_intents, train_intents
 from agent.bootstrap.knowledge import knowledge_gaps, open_searching
 from agent.bootstrap.library import Wanted, find_passages, open_ingestion, open_versions
-from agent.bootstrap.replays import can_be_virtual, dependencies_of, keep_articles, replay_shard
+from agent.bootstrap.replays import (
+    can_be_virtual,
+    can_have_redis,
+    dependencies_of,
+    keep_articles,
+    replay_shard,
+)
 from agent.bootstrap.service import Careline, open_careline
 
 __all__ = [
@@ -25,6 +31,7 @@ __all__ = [
     "accept_sql",
     "allow_address",
     "can_be_virtual",
+    "can_have_redis",
     "check_flows",
     "dependencies_of",
     "evaluate_intents",

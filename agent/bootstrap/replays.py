@@ -10,8 +10,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from functools import cache, partial
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from agent.bootstrap.embedder import make_embedder
 from agent.bootstrap.records import open_for_command
@@ -35,6 +37,7 @@ from core.identity import DEFAULT_TENANT
 from core.ids import digest, ids_from
 from core.records import Customer, Ticket
 from core.resilience.guard import Guard
+from core.resilience.interference import Interference
 from core.resilience.policies import guard_policies
 from core.settings import Settings
 from core.telemetry.logging import configure_logging
@@ -44,6 +47,9 @@ from tools.knowledge.embed import OnnxEmbedder, OpenableEmbedder
 from tools.knowledge.embed_folder import local_embedder
 from tools.knowledge.indexer import Indexer
 from tools.knowledge.search import LocalKnowledge
+
+if TYPE_CHECKING:
+    from state.redis.opening import OpensRedis
 
 _WAYS_OUT = (
     "smtp_url",
@@ -60,6 +66,7 @@ _WAYS_OUT = (
 """What a replay must not have, or it would write to people."""
 
 _DATABASE = "replay.db"
+_OWN_REDIS = "redis://in-this-process"
 _LOOKED_UP = ("customers_api", "customers_sql", "knowledge_api", "knowledge_opensearch")
 _HTTP_SECONDS = 60.0
 _COMMIT_SECONDS = 5.0
@@ -71,14 +78,21 @@ _ONE_AT_A_TIME = threading.Lock()
 def dependencies_of(settings: Settings, plan: ReplayPlan) -> Sequence[str]:
     """What can fail in a replay: what its service has a guard for, and the vectors."""
     known = set(guard_policies(_scratch(settings, plan, Path(), Path())))
-    known -= {"redis", "vectors.articles", *(name for name in known if name.startswith("notifications."))}
+    known -= {"vectors.articles", *(name for name in known if name.startswith("notifications."))}
     if not plan.uses_vectors:
         known.discard("vectors")
+    if not plan.has_redis:
+        known.discard("redis")
     if plan.mode == "live" and not settings.has_model:
         known.discard("model")
     if plan.mode == "stubbed" or (settings.knowledge_api is None and settings.knowledge_opensearch is None):
         known.discard("search_service")
     return sorted(known)
+
+
+def can_have_redis() -> bool:
+    """Whether the extra is installed that a Redis in this process needs."""
+    return all(find_spec(package) is not None for package in ("fakeredis", "lupa"))
 
 
 def can_be_virtual(settings: Settings, *, is_stubbed: bool) -> bool:
@@ -191,6 +205,7 @@ async def _in_process(
             called=partial(recorded_tool, recording=recording) if recording is not None else as_it_is,
             watched=watching.watch,
             console=sent.console,
+            redis=_own_redis(clock, mishaps) if plan.has_redis else None,
         )
         async with (
             open_careline(scratch, world=world) as careline,
@@ -221,6 +236,12 @@ async def _in_process(
                 recording=recording,
             )
             yield target, PrivateValues([each async for each in _customers(careline, shard)])
+
+
+def _own_redis(clock: Clock, interference: Interference) -> "OpensRedis":
+    from state.redis.in_process import InProcessRedis
+
+    return InProcessRedis(clock, interference).open
 
 
 class _Watching:
@@ -261,7 +282,8 @@ def _scratch(settings: Settings, plan: ReplayPlan, folder: Path, data_dir: Path)
             if plan.mode == "stubbed"
             else settings.customers_database_url or settings.database_url,
             "tickets_database_url": None,
-            "redis_url": None,
+            "redis_url": _OWN_REDIS if plan.has_redis else None,
+            "redis_durability": "checked",
             "background_work": "embedded",
             "explained_days": max(1, settings.explained_days),
             "mcp_servers": {} if plan.mode == "stubbed" else settings.mcp_servers,

@@ -95,7 +95,7 @@ async def open_careline(
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         guards = make_guards(
-            settings, clock=clock, rng=rng, metrics=metrics, interference=world.beside_sql(settings)
+            settings, clock=clock, rng=rng, metrics=metrics, interference=world.beside_stores(settings)
         )
         degradation = GracefulDegradationHandler(
             clock=clock,
@@ -104,7 +104,7 @@ async def open_careline(
             observer=metrics,
             check_seconds=settings.check_seconds,
             probe_seconds=settings.probe_seconds,
-            interference=world.beside_sql(settings),
+            interference=world.beside_stores(settings),
         )
         owner = new_id("replica")
         records = await stack.enter_async_context(
@@ -115,6 +115,7 @@ async def open_careline(
                 clock=clock,
                 owner=owner,
                 interference=world.interference,
+                redis_clients=world.redis,
             )
         )
         start = LateStart(

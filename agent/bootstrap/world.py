@@ -3,7 +3,7 @@
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from agent.models.base import ChatModel
 from agent.turn.effects import ToolRunner
@@ -15,6 +15,9 @@ from core.resilience.timelimit import TimeLimit
 from core.settings import Settings
 from tools.knowledge.embed import OpenableEmbedder, Vectors
 from tools.protocol import AnyTool
+
+if TYPE_CHECKING:
+    from state.redis.opening import OpensRedis
 
 T = TypeVar("T")
 
@@ -29,7 +32,7 @@ class World:
     Where it `has_own_index`, articles are served as they lie in the data folder, nothing rebuilds their index, and `embedder`
     makes the vectors of questions (None: none at all). `model` answers in place of the configured ones. `called` gives what is
     called in place of a tool, `watched` what turns call tools through. `console` takes what is sent where no channel is set up
-    (None: standard error).
+    (None: standard error). `redis` opens one in place of that at the settings' address.
     """
 
     clock: Clock = field(default_factory=SystemClock)
@@ -41,26 +44,27 @@ class World:
     called: Callable[[AnyTool], AnyTool] = as_it_is
     watched: Callable[[ToolRunner], ToolRunner] = as_it_is
     console: TextIO | None = None
+    redis: "OpensRedis | None" = None
 
-    def beside_sql(self, settings: Settings) -> Interference | None:
-        """For guards and probes: our own databases are interfered with where they are asked, also by who has no guard."""
+    def beside_stores(self, settings: Settings) -> Interference | None:
+        """For guards and probes: our own stores are interfered with where they are asked, also by who has no guard."""
         if self.interference is None:
             return None
-        in_sql = {"sql"}
+        stores = {"sql", "redis"}
         if settings.ticket_desk is None:
-            in_sql.add("tickets")
+            stores.add("tickets")
         if settings.customers_api is None:
-            in_sql.add("customers")
-        return _BesideSql(self.interference, frozenset(in_sql))
+            stores.add("customers")
+        return _BesideStores(self.interference, frozenset(stores))
 
 
 @dataclass(frozen=True, slots=True)
-class _BesideSql:
+class _BesideStores:
     interference: Interference
-    in_sql: frozenset[str]
+    stores: frozenset[str]
 
     async def through(self, dependency: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        if dependency in self.in_sql:
+        if dependency in self.stores:
             return await attempt()
         return await self.interference.through(dependency, attempt)
 

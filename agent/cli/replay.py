@@ -151,6 +151,7 @@ def replay_logs(
         seed=seed,
         clock=_virtual_clock(settings, mode, clock, seen) if against is None else None,
         uses_vectors=not lexical,
+        has_redis=against is None and _can_have_redis(settings),
         pause_seconds=pause if pause is not None else (2.0 if against is None else 0.0),
         patience_seconds=patience if patience is not None else (120.0 if against is None else 30.0),
         shard_size=shard_size,
@@ -217,6 +218,18 @@ def _virtual_clock(settings: Settings, mode: HowLive, given: datetime | None, lo
             start = None
     start = start or _LONG_AGO
     return (start if start.tzinfo is not None else start.replace(tzinfo=UTC)).isoformat()
+
+
+def _can_have_redis(settings: Settings) -> bool:
+    """A service that works with one is replayed with one."""
+    from agent.bootstrap import can_have_redis
+
+    if settings.redis_url is None:
+        return False
+    if not can_have_redis():
+        err.print("[yellow]Replayed without Redis: pip install 'careline[replay]' to have one.[/yellow]")
+        return False
+    return True
 
 
 def _one(replaying: Replaying, plan: ReplayPlan) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from agent.doctor.findings import Finding, broken, ok, warn
 from agent.workers.broker import can_be_reached
 from agent.workers.brokers import BrokerNotInstalled, make_broker
+from core.clock import SystemClock
 from core.errors import CarelineError, DependencyRefusedUs
 from core.http import make_client
 from core.settings import Settings
@@ -30,6 +31,7 @@ async def check_redis(settings: Settings) -> Finding:
             client,
             tag=JOURNAL_TAG,
             timeout_seconds=settings.redis_timeout_seconds,
+            clock=SystemClock(),
             is_vouched_for=settings.redis_durability == "trusted",
         )
         if await durability.is_given():

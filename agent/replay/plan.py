@@ -19,7 +19,8 @@ class ReplayPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     `clock` is when the virtual time begins (ISO 8601); None: real time, because somebody outside of this process is asked.
     `pause_seconds` lie between an answer and the customer's next message; a message that finds no answer is sent again for
-    `patience_seconds`. Each shard of `shard_size` conversations has a service of its own.
+    `patience_seconds`. Each shard of `shard_size` conversations has a service of its own; where the plan `has_redis`, with a
+    Redis of its own.
     """
 
     mode: Mode
@@ -27,6 +28,7 @@ class ReplayPlan(msgspec.Struct, frozen=True, kw_only=True):
     clock: str | None = None
     faults: tuple[Fault, ...] = ()
     uses_vectors: bool = True
+    has_redis: bool = False
     pause_seconds: float = 2.0
     patience_seconds: float = 30.0
     shard_size: int = 25

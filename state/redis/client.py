@@ -44,7 +44,7 @@ from core.resilience.timelimit import TimeLimit
 from state.redis.clients import cluster_client, sentinel_client, server_client
 
 _DEPENDENCY = "redis"
-_CONNECTIONS = 64
+CONNECTIONS = 64
 _RETRY_AFTER_SECONDS = 2.0
 _CANNOT_SERVE = ("NOREPLICAS", "MISCONF")
 """Answers of a server that writes nothing now: too few replicas follow it, or its disk is full."""
@@ -61,7 +61,7 @@ _REFUSALS = (
 _CLIENTS = {"server": server_client, "sentinel": sentinel_client, "cluster": cluster_client}
 
 
-def open_redis(url: str, *, timeout_seconds: float, connections: int = _CONNECTIONS) -> Redis:
+def open_redis(url: str, *, timeout_seconds: float, connections: int = CONNECTIONS) -> Redis:
     """
     One server, a Sentinel's master or a cluster, as `core.addresses` reads them; for a cluster, pipelines without `transaction`
     and scripts whose keys have one tag. Connects when it is first used. Whoever opens it closes it with `aclose`.

@@ -5,7 +5,7 @@ A file synced on every write needs none. WAITAOF and WAIT prove one write each, 
 that wrote, since they tell only of what that connection has written.
 """
 
-import time
+import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.commands.core import AsyncScript
 from redis.exceptions import NoPermissionError, ResponseError
 
+from core.clock import Clock
 from core.errors import DependencyError, DependencyUnavailable
 from core.telemetry.logging import get_logger
 from state.redis.client import asking_redis, nodes_that_write, tagged
@@ -50,6 +51,7 @@ class RedisDurability:
         *,
         tag: str,
         timeout_seconds: float,
+        clock: Clock,
         is_vouched_for: bool = False,
     ) -> None:
         self._client: Any = client  # the two have the same commands, and no common type that has them all
@@ -57,15 +59,16 @@ class RedisDurability:
         self._timeout = timeout_seconds
         self._proof_milliseconds = int(max(timeout_seconds / 3, timeout_seconds - _LATEST_SECONDS) * 1000)
         self._is_vouched_for = is_vouched_for
-        self._checked_until = 0.0
+        self._clock = clock
+        self._checked_until = -math.inf
         self.promise = Promise.NONE
         """As found when it was last checked."""
 
     async def is_given(self) -> bool:
         """Checked again each minute, and after every write that failed: another server may answer now."""
-        if time.monotonic() >= self._checked_until:
+        if self._clock.monotonic() >= self._checked_until:
             before, self.promise = self.promise, await self._found()
-            self._checked_until = time.monotonic() + _CHECKED_SECONDS
+            self._checked_until = self._clock.monotonic() + _CHECKED_SECONDS
             if before is not self.promise:
                 log = _log.warning if self.promise is Promise.NONE else _log.info
                 log("journal.durability_found", promise=self.promise.value, before=before.value)
@@ -97,11 +100,11 @@ class RedisDurability:
                     if isinstance(answer, Exception):
                         raise answer
         except DependencyError:
-            self._checked_until = 0.0
+            self._checked_until = -math.inf
             raise
         proof = answers[-1]
         if isinstance(proof, Exception) or _kept_by(proof) < 1:
-            self._checked_until = 0.0
+            self._checked_until = -math.inf
             _log.warning("journal.write_not_proven", promise=self.promise.value, answer=str(proof))
             raise DependencyUnavailable(
                 "redis",

@@ -5,7 +5,11 @@ Every store that lives in Redis, on two clients: one for calls that are answered
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
+from redis.asyncio import Redis
+
+from core.clock import Clock
 from core.settings import Settings
 from state.redis.client import open_redis
 from state.redis.copy import RedisStateCopy
@@ -26,14 +30,22 @@ class RedisStores:
     secrets: RedisSecrets
 
 
+class OpensRedis(Protocol):
+    """As `state.redis.client.open_redis`."""
+
+    def __call__(self, url: str, /, *, timeout_seconds: float, connections: int) -> Redis: ...
+
+
 @asynccontextmanager
-async def open_redis_stores(url: str, settings: Settings, *, owner: str) -> AsyncIterator[RedisStores]:
+async def open_redis_stores(
+    url: str, settings: Settings, *, owner: str, clock: Clock, clients: OpensRedis = open_redis
+) -> AsyncIterator[RedisStores]:
     """Connects to nothing yet."""
     seconds = settings.redis_timeout_seconds
     async with AsyncExitStack() as closing:
-        client = open_redis(url, timeout_seconds=seconds, connections=settings.redis_connections)
+        client = clients(url, timeout_seconds=seconds, connections=settings.redis_connections)
         closing.push_async_callback(client.aclose)
-        waiting = open_redis(
+        waiting = clients(
             url,
             timeout_seconds=seconds + LONGEST_BLOCK_SECONDS,
             connections=settings.redis_connections,
@@ -50,6 +62,7 @@ async def open_redis_stores(url: str, settings: Settings, *, owner: str) -> Asyn
                     client,
                     tag=JOURNAL_TAG,
                     timeout_seconds=seconds,
+                    clock=clock,
                     is_vouched_for=settings.redis_durability == "trusted",
                 ),
                 owner=owner,

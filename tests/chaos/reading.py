@@ -56,7 +56,9 @@ def waiting(record: PostgresServer, cache: RedisServer) -> list[str]:
             " FROM outbox WHERE status NOT IN ('done', 'sent')"
         ):
             key, status, attempts, error, due, owner = row
-            found.append(f"outbox {key} {status} in {due / 1e6:.1f} s after {attempts} ({error}), held by {owner}")
+            found.append(
+                f"outbox {key} {status} in {due / 1e6:.1f} s after {attempts} ({error}), held by {owner}"
+            )
     return found + journaled(cache)
 
 

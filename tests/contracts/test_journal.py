@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from core.clock import SystemClock
 from core.messages import Message
 from state.journal import MessageEntry, decode_entry
 from state.redis.client import open_redis
@@ -40,7 +41,7 @@ async def test_what_is_journaled_during_two_drains_at_once_is_not_deleted_unwrit
     journal = RedisJournal(
         client,
         copy,
-        durability=RedisDurability(client, tag=JOURNAL_TAG, timeout_seconds=2.0),
+        durability=RedisDurability(client, tag=JOURNAL_TAG, timeout_seconds=2.0, clock=SystemClock()),
         owner="a",
         lease_seconds=30,
         timeout_seconds=2.0,

@@ -10,6 +10,7 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from core.clock import SystemClock
 from core.errors import DependencyUnavailable
 from core.messages import Durability
 from state.redis.client import open_redis
@@ -29,7 +30,9 @@ _UNTOLD = ResponseError("ERR unknown command 'CONFIG'")
 
 
 def durability_of(client: Redis, *, seconds: float = 2.0, is_vouched_for: bool = False) -> RedisDurability:
-    return RedisDurability(client, tag=JOURNAL_TAG, timeout_seconds=seconds, is_vouched_for=is_vouched_for)
+    return RedisDurability(
+        client, tag=JOURNAL_TAG, timeout_seconds=seconds, clock=SystemClock(), is_vouched_for=is_vouched_for
+    )
 
 
 @asynccontextmanager

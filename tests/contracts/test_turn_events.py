@@ -11,6 +11,8 @@ from core.errors import DependencyError
 from state.events import RecoveringTurnEvents
 from state.redis.client import open_redis
 from state.redis.events import LONGEST_BLOCK_SECONDS, RedisTurnEvents
+from state.redis.in_process import InProcessRedis
+from state.redis.opening import OpensRedis
 from state.sql.engine import Database
 from state.sql.events import SqlTurnEvents
 from state.sql.migrate import upgrade
@@ -21,9 +23,9 @@ from tests.servers import RedisServer
 TURN = ("default", "turn_1")
 
 
-def redis_events(url: str, closing: AsyncExitStack) -> RedisTurnEvents:
-    client = open_redis(url, timeout_seconds=2.0)
-    waiting = open_redis(url, timeout_seconds=2.0 + LONGEST_BLOCK_SECONDS)
+def redis_events(url: str, closing: AsyncExitStack, *, clients: OpensRedis = open_redis) -> RedisTurnEvents:
+    client = clients(url, timeout_seconds=2.0, connections=8)
+    waiting = clients(url, timeout_seconds=2.0 + LONGEST_BLOCK_SECONDS, connections=8)
     closing.push_async_callback(client.aclose)
     closing.push_async_callback(waiting.aclose)
     return RedisTurnEvents(client, waiting, timeout_seconds=2.0)
@@ -36,8 +38,12 @@ async def sql_events(url: str, closing: AsyncExitStack) -> SqlTurnEvents:
     return SqlTurnEvents(database, clock=SystemClock())
 
 
-@pytest.fixture(params=["redis", "sqlite", "postgresql"])
+@pytest.fixture(params=["redis", "redis of a replay", "sqlite", "postgresql"])
 async def events(request: pytest.FixtureRequest) -> AsyncIterator[TurnEvents]:
+    if request.param == "redis of a replay":
+        async with AsyncExitStack() as closing:
+            yield redis_events("", closing, clients=InProcessRedis(SystemClock()).open)
+        return
     names = {"redis": "redis_url", "sqlite": "sqlite_url", "postgresql": "postgres_database"}
     url: str = request.getfixturevalue(names[request.param])
     async with AsyncExitStack() as closing:

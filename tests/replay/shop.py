@@ -5,7 +5,7 @@ A small shop to replay against, a log of its customers, and the command in a pro
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,12 +52,12 @@ class Shop:
             text=True,
         )
 
-    def replay(self, *options: str, expected: int = 0) -> str:
+    def replay(self, *options: str, expected: int = 0, settings: Mapping[str, str] | None = None) -> str:
         """What it says on both ways; it must end with the code that is `expected`."""
         done = subprocess.run(
             self.command(*options),
             cwd=self.folder,
-            env=environment({}),
+            env=environment(settings or {}),
             capture_output=True,
             text=True,
             timeout=900,

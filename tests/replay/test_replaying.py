@@ -53,6 +53,40 @@ def test_turns_survive_planned_faults_and_keep_every_rule(shop: Shop) -> None:
     assert max(row["latency_ms"] for row in found) > 2000
 
 
+def test_a_service_with_a_redis_is_replayed_with_one_that_can_fail(shop: Shop) -> None:
+    log = str(shop.log(4))
+    settings = {"redis_url": "redis://127.0.0.1:1/0"}  # nobody listens there, and nobody is asked
+
+    def replayed(plan: str, out: str, *, processes: int = 1) -> Path:
+        file = shop.folder / f"{out}.yaml"
+        file.write_text(plan, encoding="utf-8")
+        options = ("--faults", str(file), "--out", out, "--processes", str(processes), "--shard-size", "2")
+        shop.replay(log, *options, settings=settings)
+        return shop.folder / out
+
+    kept = rows(replayed("sql: down turn 2 for 8 s", "journaled"))
+    assert all(row["error"] is None and row["findings"] == [] for row in kept)
+    outage = [row for row in kept if "sql:down" in row["faults"]]
+    assert outage
+    assert all(row["latency_ms"] < 3000 for row in outage)  # the journal takes the message
+
+    both = "{redis: [lost 20 %, down turn 3], sql: down turn 2 for 8 s}"
+    one, two = replayed(both, "lossy"), replayed(both, "lossy-again", processes=2)
+    found = rows(one)
+    assert all(row["error"] is None and row["findings"] == [] for row in found)
+    assert {"redis:lost", "redis:down"} <= {fault for row in found for fault in row["faults"]}
+    assert compared(one) == compared(two)
+
+
+def test_without_redis_it_cannot_fail(shop: Shop) -> None:
+    plan = shop.folder / "redis.yaml"
+    plan.write_text("redis: down\n", encoding="utf-8")
+
+    said = shop.replay(str(shop.log(1)), "--faults", str(plan), "--out", "no-redis", expected=1)
+
+    assert "redis.yaml:1: redis" in said
+
+
 def test_without_faults_a_customer_waits_no_virtual_time_and_real_times_stand_apart(shop: Shop) -> None:
     shop.replay(str(shop.log(2)), "--out", "calm", "--processes", "1")
 

@@ -73,7 +73,7 @@ class Replica:
         self.journal = RedisJournal(
             client,
             self.copy,
-            durability=RedisDurability(client, tag=JOURNAL_TAG, timeout_seconds=_REDIS_SECONDS),
+            durability=RedisDurability(client, tag=JOURNAL_TAG, timeout_seconds=_REDIS_SECONDS, clock=clock),
             owner=name,
             lease_seconds=LEASE_SECONDS,
             timeout_seconds=_REDIS_SECONDS,
