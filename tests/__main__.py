@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 _MOST_PROCESSES = 4
-_TOGETHER = ("--numprocesses", "auto", "--maxprocesses", str(_MOST_PROCESSES))
+_PROCESSES = min(_MOST_PROCESSES, 1 + (os.cpu_count() or 1))
+"""One more than there are cores: a third of the time, a test waits for a server that starts."""
+_TOGETHER = ("--numprocesses", str(_PROCESSES))
 # A file stays in one process, for what its tests share. The smallest, in tests/unit, come last: so no process waits for long.
 _BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
