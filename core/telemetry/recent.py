@@ -19,6 +19,9 @@ class RecentEvents:
     def add(self, event: Mapping[str, Any]) -> None:
         self._events.append(event)
 
+    def clear(self) -> None:
+        self._events.clear()
+
     def newest(
         self, *, limit: int, level: str | None = None, deployment_id: str | None = None
     ) -> Sequence[dict[str, Any]]:

@@ -1,9 +1,6 @@
 """A control plane whose tests speak through the library, with and without asyncio; one process serves it to all of them."""
 
-import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Future
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import cast
 
@@ -14,8 +11,8 @@ from careline_client.fake import FakeCareline
 from state.sql.engine import Database
 from state.sql.migrate import upgrade
 from tests.client.driver import LibraryDriver
-from tests.control.conftest import database  # noqa: F401 - a fixture
-from tests.control.plane import Plane, served_plane
+from tests.control.conftest import database, hosted  # noqa: F401 - fixtures
+from tests.control.plane import Plane
 
 
 @pytest.fixture(params=["asyncio", "sync"])
@@ -35,30 +32,8 @@ def migrated_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return url
 
 
-@pytest.fixture(scope="session")
-def hosted(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    """Served from a thread, so that it outlives the event loops of the tests."""
-    folder = tmp_path_factory.mktemp("sealing")
-    started: Future[tuple[Plane, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-
-    async def serve() -> None:
-        own = Database(migrated_url, timeout_seconds=5.0)
-        is_over = asyncio.Event()
-        async with served_plane(own, folder) as plane:
-            started.set_result((plane, asyncio.get_running_loop(), is_over))
-            await is_over.wait()
-        await own.close()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    plane, loop, is_over = started.result(timeout=60)
-    yield plane
-    loop.call_soon_threadsafe(is_over.set)
-    thread.join()
-
-
 @pytest.fixture
-def plane_address(hosted: Plane) -> str:
+def plane_address(hosted: Plane) -> str:  # noqa: F811
     return str(hosted.client.base_url).removesuffix("/").removesuffix("/api/v1")
 
 
@@ -66,11 +41,11 @@ def plane_address(hosted: Plane) -> str:
 async def plane(
     request: pytest.FixtureRequest,
     database: Database,  # noqa: F811
-    hosted: Plane,
+    hosted: Plane,  # noqa: F811
     plane_address: str,
 ) -> AsyncIterator[Plane]:
     """Without resources and events at its beginning."""
-    hosted.recent._events.clear()
+    hosted.recent.clear()
     driver = LibraryDriver(plane_address, is_sync=request.param == "sync")
     yield replace(hosted, client=cast(httpx.AsyncClient, driver), made={})
     await driver.aclose()

@@ -32,6 +32,7 @@ class Plane:
     recent: RecentEvents
     store: SqlControlStore
     control: ControlPlane
+    sealing: Sealing
     made: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     async def create(self, kind: str, **fields: Any) -> dict[str, Any]:
@@ -79,4 +80,6 @@ async def served_plane(database: Database, folder: Path, **settings: Any) -> Asy
         serving(control=control, **settings) as served,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.port}/api/v1", timeout=20) as client,
     ):
-        yield Plane(client=client, clock=clock, recent=recent, store=store, control=control.plane)
+        yield Plane(
+            client=client, clock=clock, recent=recent, store=store, control=control.plane, sealing=sealing
+        )
