@@ -30,26 +30,26 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-m", dest="marks", default="")
     chosen, rest = parser.parse_known_args(arguments)
-    codes = [_run(*rest, marks=chosen.marks, stage="alone")]
     with _quick_files() as variables:
-        codes.append(
-            _run(*_TOGETHER, *_BY_FILE, *rest, marks=chosen.marks, stage="not alone", variables=variables)
-        )
+        codes = [
+            _run(*rest, marks=chosen.marks, stage="alone", variables=variables),
+            _run(*_TOGETHER, *_BY_FILE, *rest, marks=chosen.marks, stage="not alone", variables=variables),
+        ]
     failed = [code for code in codes if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)]
     return failed[0] if failed else min(codes)
 
 
-def _run(*arguments: str, marks: str, stage: str, variables: Mapping[str, str] | None = None) -> int:
+def _run(*arguments: str, marks: str, stage: str, variables: Mapping[str, str]) -> int:
     wanted = f"({marks}) and {stage}" if marks else stage
     command = [sys.executable, "-m", "pytest", "-m", wanted, *arguments]
-    return subprocess.run(command, check=False, env={**os.environ, **(variables or {})}).returncode
+    return subprocess.run(command, check=False, env={**os.environ, **variables}).returncode
 
 
 @contextlib.contextmanager
 def _quick_files() -> Iterator[Mapping[str, str]]:
     """
     Memory for what the servers and databases of the tests write, where there is room: dozens of clusters are copied, and a Redis
-    that syncs each write waits for its disk. What measures time has the disk.
+    that syncs each write waits for its disk. What measures time measures us, and not the disk that CI has that day.
     """
     if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _ROOM_BYTES:
         yield {}
