@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-# lupa comes with fakeredis and has no types.
-from lupa import LuaRuntime  # type: ignore[import-untyped]
+# lupa comes with fakeredis and has no types. Of its Luas this one is fakeredis', which no other in its process survives.
+from lupa.lua51 import LuaRuntime  # type: ignore[import-untyped]
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
