@@ -1,6 +1,5 @@
 """Claims about which Redis may keep messages while SQL is away, and about what proves that it has kept one."""
 
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -10,7 +9,7 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from core.clock import SystemClock
+from core.clock import Clock, SystemClock
 from core.errors import DependencyUnavailable
 from core.messages import Durability
 from state.redis.client import open_redis
@@ -20,6 +19,7 @@ from state.redis.journal import RedisJournal
 from state.redis.journal_store import JOURNAL_TAG
 from state.store import Intake, Lease
 from tests.contracts.databases import answer, message
+from tests.fakes import FakeClock
 from tests.redis_groups import ClusterGroup, SentinelGroup, until
 from tests.resp_server import RespServer
 from tests.servers import ProgramMissing, RedisServer, ValkeyServer
@@ -29,19 +29,25 @@ _EVERYSEC = (b"appendonly", b"yes", b"appendfsync", b"everysec", b"maxmemory", b
 _UNTOLD = ResponseError("ERR unknown command 'CONFIG'")
 
 
-def durability_of(client: Redis, *, seconds: float = 2.0, is_vouched_for: bool = False) -> RedisDurability:
+def durability_of(
+    client: Redis, *, seconds: float = 2.0, is_vouched_for: bool = False, clock: Clock | None = None
+) -> RedisDurability:
     return RedisDurability(
-        client, tag=JOURNAL_TAG, timeout_seconds=seconds, clock=SystemClock(), is_vouched_for=is_vouched_for
+        client,
+        tag=JOURNAL_TAG,
+        timeout_seconds=seconds,
+        clock=clock or SystemClock(),
+        is_vouched_for=is_vouched_for,
     )
 
 
 @asynccontextmanager
 async def asked(
-    url: str, *, seconds: float = 2.0, is_vouched_for: bool = False
+    url: str, *, seconds: float = 2.0, is_vouched_for: bool = False, clock: Clock | None = None
 ) -> AsyncIterator[RedisDurability]:
     client = open_redis(url, timeout_seconds=seconds)
     try:
-        yield durability_of(client, seconds=seconds, is_vouched_for=is_vouched_for)
+        yield durability_of(client, seconds=seconds, is_vouched_for=is_vouched_for, clock=clock)
     finally:
         await client.aclose()
 
@@ -147,18 +153,15 @@ async def test_an_operators_word_is_taken_but_for_eviction(options: tuple[str, .
             assert await durability.is_given() is is_given
 
 
-async def test_a_configuration_that_changes_is_noticed_within_a_minute(
-    killable_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = time.monotonic()
-    monkeypatch.setattr("state.redis.durability.time.monotonic", lambda: now)
-    async with asked(killable_redis.url) as durability:
+async def test_a_configuration_that_changes_is_noticed_within_a_minute(killable_redis: RedisServer) -> None:
+    clock = FakeClock()
+    async with asked(killable_redis.url, clock=clock) as durability:
         before = await durability.is_given()
         with killable_redis.client() as client:
             client.config_set("maxmemory", "100mb")
             client.config_set("maxmemory-policy", "allkeys-lru")
         at_once = await durability.is_given()
-        now += 61
+        clock.advance(61)
         afterwards = await durability.is_given()
 
     assert (before, at_once, afterwards) == (True, True, False)

@@ -221,7 +221,7 @@ async def test_an_outage_longer_than_all_attempts_gives_up_on_nothing(place: Pla
 
 async def test_a_crash_between_opening_and_noting_it_opens_no_second_ticket(place: Place) -> None:
     item = await place.promise_ticket()
-    (claimed,) = await place.outbox.claim(owner="crashed", limit=1, lease_seconds=0.0)
+    (claimed,) = await place.outbox.claim(owner="crashed", limit=1, lease_seconds=-1.0)
     wanted = msgspec.convert(claimed.payload, type=NewTicket)
     await place.desk.open_ticket("default", wanted)
 
@@ -359,7 +359,7 @@ async def test_what_has_passed_to_another_is_left_alone(place: Place) -> None:
     for number in range(2):
         await place.promise_ticket(f"effect_{number}")
 
-    await place.dispatcher(policy=DispatchPolicy(lease_seconds=0.0)).work_once()
+    await place.dispatcher(policy=DispatchPolicy(lease_seconds=-1.0)).work_once()
 
     assert len(taken) == 2
     assert desk.calls == 1
@@ -406,7 +406,7 @@ async def test_what_it_had_claimed_when_the_outbox_went_away_is_done_as_soon_as_
 
 async def test_what_is_given_back_is_not_taken_from_another(place: Place) -> None:
     await place.promise_ticket()
-    items = await place.outbox.claim(owner="one", limit=5, lease_seconds=0.0)
+    items = await place.outbox.claim(owner="one", limit=5, lease_seconds=-1.0)
     await place.outbox.claim(owner="two", limit=5, lease_seconds=30.0)
 
     await place.outbox.give_back(items, owner="one")
@@ -568,7 +568,7 @@ async def test_a_worker_that_died_while_sending_leaves_doubt_and_no_second_messa
             raise AssertionError
 
     place.channel = DyingChannel()
-    impatient = DispatchPolicy(lease_seconds=0.0)
+    impatient = DispatchPolicy(lease_seconds=-1.0)
     dying = asyncio.create_task(place.dispatcher(policy=impatient).work_once())
     await reached.wait()
     dying.cancel()
