@@ -20,6 +20,7 @@ from agent.workers.tickets import TicketDelivery
 from core.clock import Clock
 from core.errors import (
     CallerError,
+    CarelineError,
     DependencyError,
     DependencyRejectedInput,
     NotFound,
@@ -37,7 +38,7 @@ from tools.sentences import result_sentence
 
 _CLAIMED_AT_ONCE = 20
 _LONGEST_EXPONENT = 16
-_GIVE_BACK_SECONDS = 0.3
+_GIVE_BACK_SECONDS = 0.5
 
 _log = get_logger(__name__)
 
@@ -137,9 +138,10 @@ class OutboxDispatcher:
             return
         self._leaving.set()
         self._woken.set()
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, CarelineError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
+                await self._give_back()  # what a slow outbox did not take back at once
 
     async def run(self) -> None:
         """Until cancelled, or told to leave."""

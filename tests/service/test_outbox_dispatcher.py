@@ -343,6 +343,38 @@ async def test_a_dispatcher_that_is_asked_to_leave_ends_what_it_has_begun_and_gi
     assert len(await place.outbox.claim(owner="two", limit=5, lease_seconds=30.0)) == 2
 
 
+async def test_an_outbox_that_takes_nothing_back_at_first_is_asked_again_before_it_is_left(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SlowChannel(FakeChannel):
+        async def send(self, notification: Notification) -> str:
+            await asyncio.sleep(0.05)
+            return await super().send(notification)
+
+    place.channel = SlowChannel()
+    for number in range(3):
+        await place.promise_mail(f"effect_{number}")
+    give_back, asked = place.outbox.give_back, 0
+
+    async def slow_at_first(items: Sequence[OutboxItem], *, owner: str) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await asyncio.Event().wait()
+        await give_back(items, owner=owner)
+
+    monkeypatch.setattr(place.outbox, "give_back", slow_at_first)
+    dispatcher = place.dispatcher()
+    running = asyncio.create_task(dispatcher.run())
+    await asyncio.sleep(0.03)
+
+    await dispatcher.leave(5.0)
+    await running
+
+    assert asked == 2
+    assert len(await place.outbox.claim(owner="two", limit=5, lease_seconds=30.0)) == 2
+
+
 async def test_what_has_passed_to_another_is_left_alone(place: Place) -> None:
     """The first took longer than the lease: the second is another's by then, and must not be begun twice."""
     taken: list[OutboxItem] = []
