@@ -116,6 +116,7 @@ async def test_turn_events_are_heard_and_stopped_in_a_cluster(cluster: ClusterGr
         await waiting.aclose()
 
 
+@pytest.mark.alone  # redis-py looks for the cluster anew, which on a busy machine takes longer than the call
 async def test_a_node_of_a_cluster_that_died_is_unavailable_and_comes_back() -> None:
     with ClusterGroup() as group:
         client = open_redis(group.url, timeout_seconds=1.0)
