@@ -252,5 +252,7 @@ def _summary(outcome: "Outcome") -> str:
         f"{states.count(state)} {state}" for state in dict.fromkeys(states) if state != "unchanged"
     )
     return _SUMMARIES[outcome.result.value].format(
-        unchanged=states.count("unchanged"), planned=counted, done=counted
+        unchanged=states.count("unchanged"),
+        planned=counted,
+        done=counted or "only the end of an interrupted run",
     )

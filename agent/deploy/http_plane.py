@@ -110,10 +110,13 @@ class HttpPlane:
 
     async def _page(self, kind: str, offset: int) -> list[Resource]:
         try:
-            page: list[Resource] = await self._ask("GET", f"/{kind}?limit={_PAGE}&offset={offset}")
-        except NotFound as exc:
+            page = await self._ask("GET", f"/{kind}?limit={_PAGE}&offset={offset}")
+            found: list[Resource] = msgspec.convert(page, list[dict[str, Any]])
+        except (NotFound, msgspec.ValidationError) as exc:
             raise NoPlane(f"there is no control plane at {self._client.base_url}") from exc
-        return page
+        if not all("id" in each for each in found):
+            raise NoPlane(f"what {self._client.base_url} lists is no control plane's")
+        return found
 
     async def _pages(self, kind: str) -> list[Resource] | None:
         """None where the list has shifted between two pages: each begins with the last of the one before."""
@@ -141,7 +144,7 @@ class HttpPlane:
                     headers=headers | ({} if body is None else {"Content-Type": "application/json"}),
                 )
             except (httpx.HTTPError, httpx.InvalidURL) as exc:
-                raise translate(PLANE, exc) from exc
+                raise translate(f"{PLANE} at {self._client.base_url.copy_with(path='/')}", exc) from exc
             return _answered(response, headers["X-Request-ID"])
 
         return await retry_with_backoff(

@@ -113,7 +113,7 @@ _NEXT_STEPS: Mapping[int, str] = {
     422: "Correct the field in the file.",
     429: "Wait, and run the command again.",
     500: "Run the command again; if it stays, look for the request id in the service's log and report it.",
-    503: "Look whether the service runs, and run the command again.",
+    503: "Look whether the service runs there (--to, or CARELINE_DEPLOY_URL), and run the command again.",
     504: "Look whether the service is overloaded, and run the command again.",
 }
 

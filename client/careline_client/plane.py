@@ -179,11 +179,12 @@ def active(
             raise DeploymentFailedError(
                 f"deployment {id} is {status}" + (f": {reason}" if reason else ""), deployment=found
             )
-        if clock() + poll_seconds > ends_at:
+        left = ends_at - clock()
+        if left <= 0:
             raise DeploymentFailedError(
                 f"deployment {id} is still spawning after {timeout_seconds:g} s", deployment=found
             )
-        yield Pause(poll_seconds)
+        yield Pause(min(poll_seconds, left))
 
 
 Made = Sequence[Mapping[str, Any]]

@@ -276,6 +276,16 @@ async def test_waiting_has_an_end(speaking: Speaking, fake: FakeCareline) -> Non
     assert sum(fake.slept) <= 7
 
 
+async def test_what_is_active_at_the_last_moment_is_active(speaking: Speaking, fake: FakeCareline) -> None:
+    fake.spawning_reads = 1
+    id = await _deployed(speaking)
+
+    active = await speaking(lambda library: library.deployments.wait_until_active(id, timeout_seconds=1))
+
+    assert active["status"] == "active"
+    assert sum(fake.slept) <= 1
+
+
 def test_threads_may_share_one_client(fake: FakeCareline) -> None:
     speaking = speaking_to(fake, is_sync=True, policy=RetryPolicy())
     threads = [

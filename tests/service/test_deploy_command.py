@@ -20,7 +20,7 @@ from agent.cli import app
 from agent.deploy.folder import folder_for, held
 from agent.deploy.http_plane import HttpPlane, NoPlane, make_plane_client
 from core.clock import SystemClock
-from core.errors import ExternalApiFailed
+from core.errors import DependencyUnavailable, ExternalApiFailed
 from core.resilience.retry import RetryPolicy
 from tests.careline_process import CarelineProcess, environment
 from tests.http_faults import Answer, Asked, FaultyServer, as_json
@@ -249,3 +249,17 @@ async def test_whoever_is_no_plane_is_told_apart_from_an_empty_one() -> None:
     async with asked_plane(lambda _: Answer(status=404)) as (_, client):
         with pytest.raises(NoPlane, match="there is no control plane at"):
             await HttpPlane(client, clock=SystemClock()).listed("tools")
+
+
+@pytest.mark.parametrize("listed", [{"data": []}, None, [1, 2], "tools", [{"name": "of another service"}]])
+async def test_what_lists_something_else_is_no_plane(listed: object) -> None:
+    async with asked_plane(lambda _: as_json(listed)) as (_, client):
+        with pytest.raises(NoPlane, match=r"no control plane"):
+            await HttpPlane(client, clock=SystemClock()).listed("tools")
+
+
+async def test_who_cannot_be_reached_is_named_with_the_address() -> None:
+    async with make_plane_client("http://127.0.0.1:9", key=None, timeout_seconds=5) as client:
+        plane = HttpPlane(client, clock=SystemClock(), policy=RetryPolicy(attempts=1))
+        with pytest.raises(DependencyUnavailable, match=r"http://127\.0\.0\.1:9"):
+            await plane.listed("tools")
