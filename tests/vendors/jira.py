@@ -8,6 +8,7 @@ The description that we have is older than `/rest/api/3/search/jql`, by which At
 import base64
 import copy
 import re
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.vendors.description import Description, document
@@ -18,6 +19,7 @@ KEY = "jira-key-0123456789"
 PROJECT = "SUP"
 _ALLOWED = "Basic " + base64.b64encode(f"{USER}:{KEY}".encode()).decode()
 _ISSUE, _SEARCH, _NEW_SEARCH = "/rest/api/3/issue", "/rest/api/3/search", "/rest/api/3/search/jql"
+_BEGAN = datetime(2026, 11, 27, 12)  # noqa: DTZ001 - the zone is written behind it
 _JQL = re.compile(r'project = "(\w+)" AND labels = "(\w+)" ORDER BY created DESC, key DESC')
 
 
@@ -50,7 +52,7 @@ class Jira(VendorServer):
             return Answer(400, {"errorMessages": [], "errors": {"project": "valid project is required"}})
         assert fields["description"]["type"] == "doc"
         number = len(self.issues) + 1
-        at = f"2026-11-27T12:{number:02}:00.000+0000"
+        at = f"{_BEGAN + timedelta(minutes=number):%Y-%m-%dT%H:%M:%S}.000+0000"
         self.issues.append(
             {
                 "id": str(10_000 + number),
