@@ -221,11 +221,8 @@ async def _open_redis(
     if settings.redis_url is None:
         return None
     # The client takes 6 MB, which nobody without Redis needs.
-    from state.redis.client import open_redis
     from state.redis.opening import open_redis_stores
 
     return await closing.enter_async_context(
-        open_redis_stores(
-            settings.redis_url, settings, owner=owner, clock=clock, clients=clients or open_redis
-        )
+        open_redis_stores(settings.redis_url, settings, owner=owner, clock=clock, clients=clients)
     )

@@ -283,7 +283,6 @@ def _scratch(settings: Settings, plan: ReplayPlan, folder: Path, data_dir: Path)
             else settings.customers_database_url or settings.database_url,
             "tickets_database_url": None,
             "redis_url": _OWN_REDIS if plan.has_redis else None,
-            "redis_durability": "checked",
             "background_work": "embedded",
             "explained_days": max(1, settings.explained_days),
             "mcp_servers": {} if plan.mode == "stubbed" else settings.mcp_servers,

@@ -38,14 +38,15 @@ class OpensRedis(Protocol):
 
 @asynccontextmanager
 async def open_redis_stores(
-    url: str, settings: Settings, *, owner: str, clock: Clock, clients: OpensRedis = open_redis
+    url: str, settings: Settings, *, owner: str, clock: Clock, clients: OpensRedis | None = None
 ) -> AsyncIterator[RedisStores]:
-    """Connects to nothing yet."""
+    """Connects to nothing yet. `clients` gives another Redis than the one at `url`."""
     seconds = settings.redis_timeout_seconds
     async with AsyncExitStack() as closing:
-        client = clients(url, timeout_seconds=seconds, connections=settings.redis_connections)
+        opened = clients or open_redis
+        client = opened(url, timeout_seconds=seconds, connections=settings.redis_connections)
         closing.push_async_callback(client.aclose)
-        waiting = clients(
+        waiting = opened(
             url,
             timeout_seconds=seconds + LONGEST_BLOCK_SECONDS,
             connections=settings.redis_connections,

@@ -79,6 +79,20 @@ class WatchedOutbox(SqlOutbox):
         return lets_go
 
 
+class SlowChannel(FakeChannel):
+    """Answers when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.was_asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+
+    async def send(self, notification: Notification) -> str:
+        self.was_asked.set()
+        await self.may_answer.wait()
+        return await super().send(notification)
+
+
 @dataclass(slots=True)
 class Place:
     database: Database
@@ -315,17 +329,6 @@ async def test_a_dispatcher_that_leaves_gives_back_what_it_has_not_done(place: P
 async def test_a_dispatcher_that_is_asked_to_leave_ends_what_it_has_begun_and_gives_back_the_rest(
     place: Place,
 ) -> None:
-    class SlowChannel(FakeChannel):
-        def __init__(self) -> None:
-            super().__init__()
-            self.was_asked = asyncio.Event()
-            self.may_answer = asyncio.Event()
-
-        async def send(self, notification: Notification) -> str:
-            self.was_asked.set()
-            await self.may_answer.wait()
-            return await super().send(notification)
-
     channel = place.channel = SlowChannel()
     for number in range(3):
         await place.promise_mail(f"effect_{number}")
@@ -346,12 +349,7 @@ async def test_a_dispatcher_that_is_asked_to_leave_ends_what_it_has_begun_and_gi
 async def test_an_outbox_that_takes_nothing_back_at_first_is_asked_again_before_it_is_left(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class SlowChannel(FakeChannel):
-        async def send(self, notification: Notification) -> str:
-            await asyncio.sleep(0.05)
-            return await super().send(notification)
-
-    place.channel = SlowChannel()
+    channel = place.channel = SlowChannel()
     for number in range(3):
         await place.promise_mail(f"effect_{number}")
     give_back, asked = place.outbox.give_back, 0
@@ -366,9 +364,11 @@ async def test_an_outbox_that_takes_nothing_back_at_first_is_asked_again_before_
     monkeypatch.setattr(place.outbox, "give_back", slow_at_first)
     dispatcher = place.dispatcher()
     running = asyncio.create_task(dispatcher.run())
-    await asyncio.sleep(0.03)
-
-    await dispatcher.leave(5.0)
+    await channel.was_asked.wait()
+    leaving = asyncio.create_task(dispatcher.leave(5.0))
+    await asyncio.sleep(0)
+    channel.may_answer.set()
+    await leaving
     await running
 
     assert asked == 2
